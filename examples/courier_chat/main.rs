@@ -1,0 +1,3 @@
+//! Conversations between couriers and customers, from a topic to a table.
+
+fn main() {}

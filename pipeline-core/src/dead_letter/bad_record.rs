@@ -1,0 +1,62 @@
+//! One dead letter.
+
+use std::any::Any;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use crate::coder::Element;
+use crate::graph::as_raw_bytes;
+use crate::time::Timestamp;
+
+/// Keeps a record that could not be processed, and why.
+///
+/// Its event time is also its timestamp in the collection of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadRecord {
+    /// The record as it came in: the bytes or text of an element that is one, what
+    /// [`Failure::with_original`] said, else the element as JSON.
+    pub original: Bytes,
+    /// The error and its sources, outermost first; never empty.
+    pub errors: Vec<String>,
+    /// Path of the transform that refused the record.
+    pub transform: String,
+    /// The element's event time.
+    pub event_time: Timestamp,
+    /// The wall time at which it was refused.
+    pub ingestion_time: Timestamp,
+}
+
+impl BadRecord {
+    /// Returns the outermost error.
+    pub fn reason(&self) -> &str {
+        self.errors.first().map_or("", String::as_str)
+    }
+
+    pub(crate) fn new<T: Element>(
+        value: &T,
+        failure: Failure,
+        transform: &str,
+        event_time: Timestamp,
+        ingestion_time: Timestamp,
+    ) -> Self {
+        let original = failure.original.or_else(|| as_raw_bytes(value));
+        let original = original.unwrap_or_else(|| match serde_json::to_vec(value) {
+            Ok(json) => json.into(),
+            Err(error) => format!("(cannot be shown as JSON: {error})").into(),
+        });
+        // A record that was refused twice is kept as it first came in.
+        let original = match (value as &dyn Any).downcast_ref::<BadRecord>() {
+            Some(earlier) => earlier.original.clone(),
+            None => original,
+        };
+        BadRecord {
+            original,
+            errors: failure.chain,
+            transform: transform.to_owned(),
+            event_time,
+            ingestion_time,
+        }
+    }
+}

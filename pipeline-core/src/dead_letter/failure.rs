@@ -1,0 +1,49 @@
+//! Why a record failed.
+
+use bytes::Bytes;
+
+use crate::error::chain;
+
+/// Says why one record could not be processed; made from any error with `?` or `into`.
+///
+/// ```
+/// use pipeline_core::Failure;
+/// fn parse(line: &String) -> Result<i64, Failure> {
+///     Ok(line.parse::<i64>()?)
+/// }
+/// assert!(parse(&"x".to_string()).is_err());
+/// ```
+///
+/// Where the element is not the record itself (a message with attributes, say),
+/// [`Failure::with_original`] says which bytes to keep.
+#[derive(Debug)]
+pub struct Failure {
+    pub(crate) chain: Vec<String>,
+    pub(crate) original: Option<Bytes>,
+}
+
+impl Failure {
+    /// Makes a failure with a message of its own.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Failure {
+            chain: vec![reason.into()],
+            original: None,
+        }
+    }
+
+    /// Keeps `original` in the dead letter in place of the element.
+    #[must_use]
+    pub fn with_original(mut self, original: impl Into<Bytes>) -> Self {
+        self.original = Some(original.into());
+        self
+    }
+}
+
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure {
+            chain: chain(&error),
+            original: None,
+        }
+    }
+}

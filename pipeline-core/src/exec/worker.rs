@@ -1,0 +1,143 @@
+//! One worker: it polls what brings elements in, ends bundles, and so moves progress along.
+
+use std::task::Context;
+
+use super::chain::{Link, lower};
+use crate::error::Result;
+use crate::event_log::Event;
+use crate::graph::{Graph, Polled, Progress, WorkerContext};
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Something; there may be more at once.
+    Worked,
+    /// Nothing: the worker may sleep until it is woken.
+    Idle,
+    /// Everything is closed and committed.
+    Done,
+}
+
+/// The operators of one worker, in topological order, with the progress of their outputs.
+pub(crate) struct Worker {
+    links: Vec<Link>,
+    progress: Vec<Progress>,
+    /// Something has happened since the last end of a bundle.
+    in_bundle: bool,
+    context: WorkerContext,
+}
+
+impl Worker {
+    pub(crate) fn new(graph: &Graph, context: WorkerContext) -> Result<Self> {
+        let links = lower(graph, &context)?;
+        context.bundle.next();
+        Ok(Worker {
+            progress: vec![Progress::START; links.len()],
+            links,
+            // The first end of a bundle tells everybody of inputs that are empty.
+            in_bundle: true,
+            context,
+        })
+    }
+
+    /// Takes in one batch at most, or ends the bundle.
+    ///
+    /// What is deepest goes first, so that work leaves the pipeline before more comes in; nothing
+    /// is polled that could push into an operator that is blocked.
+    pub(crate) fn step(&mut self, waker: &mut Context<'_>) -> Result<Step> {
+        let full = match self.context.settings.max_bundle {
+            Some(most) => self.context.bundle.elements() >= most as u64,
+            None => false,
+        };
+        if full {
+            self.end_bundle()?;
+            return Ok(Step::Worked);
+        }
+        let mut room = true;
+        for link in self.links.iter().rev() {
+            let Some(operator) = &link.operator else {
+                continue;
+            };
+            let Polled { worked, blocked } = operator.borrow_mut().poll(waker, room)?;
+            if worked {
+                self.in_bundle = true;
+                return Ok(Step::Worked);
+            }
+            room &= !blocked;
+        }
+        if self.in_bundle {
+            self.end_bundle()?;
+            return Ok(Step::Worked);
+        }
+        if self.is_done() {
+            return Ok(Step::Done);
+        }
+        Ok(Step::Idle)
+    }
+
+    /// Takes a step, in which a source that waits for rest may read.
+    pub(crate) fn step_at_rest(&mut self, waker: &mut Context<'_>) -> Result<Step> {
+        self.context.at_rest.set(true);
+        let step = self.step(waker);
+        self.context.at_rest.set(false);
+        step
+    }
+
+    /// Ends the bundle: in topological order, each operator is told the progress of its inputs,
+    /// emits what it holds back, and tells its own.
+    fn end_bundle(&mut self) -> Result<()> {
+        for node in 0..self.links.len() {
+            let Link {
+                operator,
+                producers,
+            } = &self.links[node];
+            let inputs = producers.iter().map(|&p| self.progress[p]);
+            let input = inputs.fold(Progress::ENDED, Progress::meet);
+            self.progress[node] = match operator {
+                Some(operator) => operator.borrow_mut().end_bundle(input)?,
+                None => input,
+            };
+        }
+        if let Some(log) = &self.context.event_log {
+            log.record(Event::EndedBundle {
+                worker: self.context.index,
+            });
+        }
+        self.context.bundle.next();
+        self.in_bundle = false;
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        let finished = |link: &Link| match &link.operator {
+            Some(operator) => operator.borrow().is_finished(),
+            None => true,
+        };
+        self.progress.iter().all(|p| p.closed) && self.links.iter().all(finished)
+    }
+
+    /// Stops the sources; what was read goes on, and no window fires for it.
+    pub(crate) fn stop(&mut self) {
+        for operator in self.links.iter().filter_map(|l| l.operator.as_ref()) {
+            operator.borrow_mut().stop();
+        }
+        self.in_bundle = true;
+    }
+
+    /// Returns the number of groups and keyed states that are open.
+    pub(crate) fn open_groups(&self) -> u64 {
+        let operators = self.links.iter().filter_map(|l| l.operator.as_ref());
+        operators.map(|o| o.borrow().open_groups()).sum()
+    }
+
+    /// Lets go of what user code set up; returns the first error after all have been called.
+    pub(crate) fn teardown(&mut self) -> Result<()> {
+        let mut result = Ok(());
+        for operator in self.links.iter().filter_map(|l| l.operator.as_ref()) {
+            if let Ok(mut operator) = operator.try_borrow_mut() {
+                result = result.and(operator.teardown());
+            }
+        }
+        result
+    }
+}

@@ -1,0 +1,25 @@
+//! Reads and writes files: what file sources and sinks are made of.
+//!
+//! - [`expand`] turns a pattern into [`Input`]s; [`ranges`] splits one among workers; [`open_lines`] opens a range,
+//!   decompressed as [`Compression`] says.
+//! - [`LineReader`] splits what is read into [`Line`]s without copying; a [`FileRange`] is a worker's share of a file.
+//! - [`BackgroundLines`] reads lines on a thread of its own, for standard input and other slow readers.
+//! - [`AtomicFile`] writes a file that appears under its name when it is complete.
+
+mod atomic;
+mod background;
+mod compression;
+mod error;
+mod input;
+mod line;
+mod lines;
+#[cfg(test)]
+mod scratch;
+
+pub use atomic::{AtomicFile, FilePosition};
+pub use background::{BackgroundLines, LineBatch};
+pub use compression::Compression;
+pub use error::FileError;
+pub use input::{Input, expand, open_lines, ranges};
+pub use line::{FileRange, Line, LineOptions};
+pub use lines::LineReader;

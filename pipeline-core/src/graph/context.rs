@@ -1,0 +1,155 @@
+//! What an operator is told about where it runs.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use super::node::Node;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::event_log::EventLog;
+use crate::metrics::{Counter, Metrics};
+
+/// What the runner was told about how to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// A bundle ends after so many elements at the latest; `None`: when the input pauses.
+    pub(crate) max_bundle: Option<usize>,
+    /// Every edge encodes and decodes its elements.
+    pub(crate) encode_edges: bool,
+    /// The order of events is drawn from a seed.
+    pub(crate) seeded: bool,
+    /// Acknowledge when the bundle has ended, whether or not its sinks have committed. It exists
+    /// to show that the tests of the rule can fail.
+    pub(crate) acknowledge_early: bool,
+}
+
+/// The bundle that a worker is in.
+#[derive(Debug, Default)]
+pub(crate) struct Bundle {
+    number: Cell<u64>,
+    tag: Cell<u64>,
+    elements: Cell<u64>,
+}
+
+impl Bundle {
+    /// Begins the next bundle.
+    pub(crate) fn next(&self) {
+        self.number.set(self.number.get() + 1);
+        self.tag.set(self.number.get());
+        self.elements.set(0);
+    }
+
+    /// Returns the number of the bundle; bundles of a worker are numbered from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.get()
+    }
+
+    /// Returns the bundle whose commit what is being written belongs to.
+    pub(crate) fn tag(&self) -> u64 {
+        self.tag.get()
+    }
+
+    /// Says that what follows in this bundle belongs to the commit of an earlier one: records
+    /// that a sink has refused go on under the bundle they came in.
+    pub(crate) fn lower_tag(&self, tag: u64) {
+        self.tag.set(self.tag.get().min(tag));
+    }
+
+    /// Counts elements that came in from outside.
+    pub(crate) fn add_elements(&self, count: usize) {
+        self.elements.set(self.elements.get() + count as u64);
+    }
+
+    /// Returns the elements that came in since the bundle began.
+    pub(crate) fn elements(&self) -> u64 {
+        self.elements.get()
+    }
+}
+
+/// What the workers of a run share, found by node and made by the first that asks.
+#[derive(Default)]
+pub(crate) struct SharedSlots(Mutex<HashMap<usize, Arc<dyn Any + Send + Sync>>>);
+
+impl SharedSlots {
+    fn get_or_make<S: Send + Sync + 'static>(
+        &self,
+        node: usize,
+        make: impl FnOnce() -> Result<S>,
+    ) -> Result<Arc<S>> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = match slots.get(&node) {
+            Some(slot) => Arc::clone(slot),
+            None => {
+                let slot: Arc<dyn Any + Send + Sync> = Arc::new(make()?);
+                slots.insert(node, Arc::clone(&slot));
+                slot
+            }
+        };
+        slot.downcast::<S>()
+            .map_err(|_| Error::internal("two kinds of state are shared under one node"))
+    }
+}
+
+/// What the operators of one worker share.
+#[derive(Clone)]
+pub(crate) struct WorkerContext {
+    pub(crate) index: usize,
+    pub(crate) workers: usize,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) event_log: Option<EventLog>,
+    pub(crate) slots: Arc<SharedSlots>,
+    /// Wakes each worker, by index.
+    pub(crate) wakers: Arc<Vec<Waker>>,
+    pub(crate) bundle: Rc<Bundle>,
+    /// Everything on all workers has come to rest, and one source may go on.
+    pub(crate) at_rest: Rc<Cell<bool>>,
+    /// For each sink, the oldest bundle that it has not committed (`u64::MAX`: none).
+    pub(crate) uncommitted: Rc<RefCell<Vec<Rc<Cell<u64>>>>>,
+}
+
+impl WorkerContext {
+    /// Returns the oldest bundle that some sink of this worker has not committed.
+    pub(crate) fn oldest_uncommitted(&self) -> u64 {
+        let sinks = self.uncommitted.borrow();
+        sinks.iter().map(|s| s.get()).min().unwrap_or(u64::MAX)
+    }
+}
+
+/// What the factory of a node is told.
+pub(crate) struct NodeContext<'a> {
+    pub(crate) worker: &'a WorkerContext,
+    pub(crate) node: &'a Node,
+    /// For each output, whether anything consumes it.
+    pub(crate) consumed: Vec<bool>,
+}
+
+impl NodeContext<'_> {
+    /// Returns the node's path.
+    pub(crate) fn path(&self) -> Arc<str> {
+        Arc::clone(&self.node.path)
+    }
+
+    /// Returns this worker's counter of that name for the node.
+    pub(crate) fn counter(&self, name: &'static str) -> Counter {
+        self.worker.metrics.counter(&self.node.path, name)
+    }
+
+    /// Tells whether anything consumes an output.
+    pub(crate) fn output_is_consumed(&self, output: usize) -> bool {
+        self.consumed.get(output).copied().unwrap_or(false)
+    }
+
+    /// Returns what the workers share at this node.
+    pub(crate) fn shared<S: Send + Sync + 'static>(
+        &self,
+        make: impl FnOnce() -> Result<S>,
+    ) -> Result<Arc<S>> {
+        self.worker.slots.get_or_make(self.node.id, make)
+    }
+}

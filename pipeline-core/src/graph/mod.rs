@@ -1,0 +1,20 @@
+//! The pipeline as data: nodes and collections that can be validated, drawn and executed.
+//!
+//! Transforms add [`Node`]s; nothing runs while they do. A node keeps what every runner needs
+//! (path, kind, inputs, outputs) and a factory of the operator that serves it, made in the
+//! transform's file, where the element types are known. [`operator`] is the contract between
+//! such an operator and whatever executes it. The graph knows no threads and no runner.
+
+mod collection;
+mod context;
+mod draw;
+mod node;
+pub(crate) mod operator;
+mod validate;
+
+pub(crate) use collection::{CollectionId, as_raw_bytes};
+pub(crate) use context::{NodeContext, Settings, SharedSlots, WorkerContext};
+pub(crate) use node::{Finish, Graph, Kind, NodeSpec, OutputSpec};
+pub(crate) use operator::{
+    AnyPort, Lowered, Operator, Polled, Port, Progress, Receiver, only_port,
+};

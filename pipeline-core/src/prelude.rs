@@ -1,0 +1,14 @@
+//! What ordinary programs use: `use pipeline_core::prelude::*;`.
+
+pub use crate::runners::direct::{DirectRunner, End, RunResult};
+pub use crate::sink::{Rejected, Sink, WriteBatch, Writer};
+pub use crate::source::{ReadBatch, ReadContext, ReadStatus, Reader, Source};
+pub use crate::state::{BagCell, EventTimer, StateCells, StateContext, ValueCell};
+pub use crate::window::{
+    AccumulationMode, FixedWindows, GlobalWindows, Sessions, SlidingWindows, TimestampCombiner,
+    WindowFn, WindowInto,
+};
+pub use crate::{
+    BadRecord, BoxError, CoGrouped, CombineFn, DoFn, Element, ElementContext, Error, Failure, Key,
+    Out, Outcome, PCollection, PTransform, Pipeline, StatefulDoFn, Timestamp,
+};

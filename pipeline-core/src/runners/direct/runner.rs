@@ -1,0 +1,166 @@
+//! How the embedded engine is told to run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::result::RunResult;
+use super::run;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::event_log::EventLog;
+use crate::metrics::MetricsSnapshot;
+use crate::pipeline::BuiltPipeline;
+
+pub(super) type Report = Arc<dyn Fn(&MetricsSnapshot) + Send + Sync>;
+
+/// Runs pipelines in this process, on all its cores.
+///
+/// ```
+/// use pipeline_core::prelude::*;
+///
+/// let pipeline = Pipeline::build(|p| {
+///     p.create("Words", vec!["a".to_string(), "b".to_string(), "a".to_string()])
+///         .count_per_element("Count")
+///         .check("Counts", |mut counts| {
+///             counts.sort();
+///             assert_eq!(counts, [("a".to_string(), 2), ("b".to_string(), 1)]);
+///         });
+/// })?;
+/// let result = DirectRunner::new().workers(2).run(&pipeline)?;
+/// assert_eq!(result.metrics().get("Words", "out"), 3);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct DirectRunner {
+    pub(super) workers: Option<usize>,
+    pub(super) max_bundle: Option<usize>,
+    pub(super) encode_edges: bool,
+    pub(super) acknowledge_early: bool,
+    pub(super) seed: Option<u64>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) event_log: Option<EventLog>,
+    pub(super) report: Option<(Duration, Report)>,
+    pub(super) stop: StopHandle,
+}
+
+impl Default for DirectRunner {
+    fn default() -> Self {
+        DirectRunner {
+            workers: None,
+            max_bundle: None,
+            encode_edges: false,
+            acknowledge_early: false,
+            seed: None,
+            clock: Arc::new(SystemClock::default()),
+            event_log: None,
+            report: None,
+            stop: StopHandle::default(),
+        }
+    }
+}
+
+impl DirectRunner {
+    /// Makes a runner with a worker for each core.
+    pub fn new() -> Self {
+        DirectRunner::default()
+    }
+
+    /// Uses so many workers (Beam's `direct_num_workers`). Default: as many as there are cores.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Ends a bundle after so many elements at the latest; 1 is a mode for tests in which every
+    /// element is a bundle. Default: 10,000 with unbounded input; else when the input pauses.
+    pub fn max_bundle(mut self, elements: usize) -> Self {
+        self.max_bundle = Some(elements);
+        self
+    }
+
+    /// Encodes and decodes every element on every edge, as a runner with processes would: a mode
+    /// for tests, which shows types whose serde loses data. Default: off.
+    pub fn encode_edges(mut self, encode: bool) -> Self {
+        self.encode_edges = encode;
+        self
+    }
+
+    /// Interleaves all workers on one thread in an order drawn from `seed`: a mode for tests. The
+    /// same seed gives the same run, as far as sources and sinks answer at once and the clock is
+    /// an argument as well.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Tells wall time by `clock`. Default: the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Records what happens. Default: nothing is recorded.
+    pub fn event_log(mut self, log: &EventLog) -> Self {
+        self.event_log = Some(log.clone());
+        self
+    }
+
+    /// Calls `report` with the counts while the pipeline runs, every `interval`.
+    pub fn report(
+        mut self,
+        interval: Duration,
+        report: impl Fn(&MetricsSnapshot) + Send + Sync + 'static,
+    ) -> Self {
+        self.report = Some((interval, Arc::new(report)));
+        self
+    }
+
+    /// Acknowledges messages before the sinks have committed their effects. It breaks the promise
+    /// of [`Source`](crate::source::Source), and exists so that a test of that promise can show
+    /// that it would notice.
+    #[doc(hidden)]
+    pub fn acknowledge_early(mut self, early: bool) -> Self {
+        self.acknowledge_early = early;
+        self
+    }
+
+    /// Returns a handle that stops a run of this runner (or of a clone).
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Runs a pipeline to its end.
+    ///
+    /// # Errors
+    /// The first error or panic of user code, a source or a sink, with the transform and the
+    /// element where there was one. The job has then ended: what sinks had committed stays; what
+    /// was not acknowledged to its source will be delivered again.
+    pub fn run(&self, pipeline: &BuiltPipeline) -> Result<RunResult> {
+        if self.workers == Some(0) {
+            return Err(Error::option("the number of workers must be at least 1"));
+        }
+        if self.max_bundle == Some(0) {
+            return Err(Error::option("a bundle must be allowed 1 element at least"));
+        }
+        run::run(self, pipeline)
+    }
+}
+
+/// Stops a run in good order: sources stop, what was read goes through, sinks commit, open windows
+/// do not fire.
+#[derive(Clone, Debug, Default)]
+pub struct StopHandle(Arc<AtomicBool>);
+
+impl StopHandle {
+    /// Asks the run to stop; it does within moments.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells whether the run was asked to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}

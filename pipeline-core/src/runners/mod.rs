@@ -1,0 +1,3 @@
+//! Runners: what executes a pipeline.
+
+pub mod direct;

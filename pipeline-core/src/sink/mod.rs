@@ -1,0 +1,108 @@
+//! Sinks: where elements go.
+//!
+//! Implement [`Sink`] and [`Writer`] for a sink of your own; `write` adds it to a pipeline.
+
+mod write;
+
+use std::future::Future;
+
+pub use write::Written;
+
+use crate::coder::Element;
+use crate::dead_letter::Failure;
+use crate::error::Result;
+
+/// Describes an output.
+///
+/// Each worker opens a [`Writer`] and hands it batches. When all have closed theirs,
+/// [`Sink::finish`] runs once: the place to publish what must appear whole or not at all.
+///
+/// A transient error ([`Error::is_transient`](crate::Error::is_transient)) of a write is retried
+/// with the same batch, five attempts in all, 100 ms after the first and twice as long after each
+/// further one; then, as with any other error, the job ends. So a write must be idempotent: a
+/// batch that comes again has the same [`WriteBatch::sequence`].
+///
+/// ```
+/// use std::sync::Mutex;
+/// use pipeline_core::prelude::*;
+///
+/// /// Keeps lines in memory.
+/// struct Memory(&'static Mutex<Vec<String>>);
+///
+/// impl Sink for Memory {
+///     type Item = String;
+///     type Writer = MemoryWriter;
+///     fn open(&self, _worker: usize) -> Result<MemoryWriter, Error> {
+///         Ok(MemoryWriter(self.0))
+///     }
+/// }
+///
+/// struct MemoryWriter(&'static Mutex<Vec<String>>);
+///
+/// impl Writer<String> for MemoryWriter {
+///     async fn write(&mut self, batch: &WriteBatch<'_, String>) -> Result<Vec<Rejected>, Error> {
+///         self.0.lock().unwrap().extend_from_slice(batch.records);
+///         Ok(Vec::new())
+///     }
+/// }
+///
+/// static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// let pipeline = Pipeline::build(|p| {
+///     p.create("Lines", vec!["a".to_string()]).write("Keep", Memory(&LINES));
+/// })?;
+/// DirectRunner::new().run(&pipeline)?;
+/// assert_eq!(*LINES.lock().unwrap(), ["a"]);
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Sink: Send + Sync + 'static {
+    /// The elements.
+    type Item: Element;
+    /// Writes batches on one worker.
+    type Writer: Writer<Self::Item>;
+
+    /// Opens the writer of the worker with that index.
+    fn open(&self, worker: usize) -> Result<Self::Writer>;
+
+    /// Ends the output when all writers have ended: publishes it if the run `succeeded` (or was
+    /// stopped in good order), else clears it away as far as it can. Default: nothing to do.
+    fn finish(&self, _succeeded: bool) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Returns the greatest number of records of a batch. Default: 1,000.
+    fn max_batch(&self) -> usize {
+        1_000
+    }
+}
+
+/// Writes the batches of one worker.
+pub trait Writer<T>: 'static {
+    /// Writes a batch, and commits it: when the future is ready, what was not rejected survives a
+    /// crash as far as the sink promises. Returns the records that were refused for good.
+    fn write(&mut self, batch: &WriteBatch<'_, T>) -> impl Future<Output = Result<Vec<Rejected>>>;
+
+    /// Closes the writer after its last batch. Default: nothing to do.
+    fn close(&mut self) -> impl Future<Output = Result<()>> {
+        async { Ok(()) }
+    }
+}
+
+/// Holds the records of one write.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteBatch<'a, T> {
+    /// The records.
+    pub records: &'a [T],
+    /// Numbers the batches of a writer from 0; a batch that is retried keeps its number.
+    pub sequence: u64,
+    /// Numbers the attempts at this batch from 0.
+    pub attempt: u32,
+}
+
+/// Says which record of a batch was refused, and why.
+#[derive(Debug)]
+pub struct Rejected {
+    /// The record's place in the batch.
+    pub index: usize,
+    /// The reason.
+    pub failure: Failure,
+}

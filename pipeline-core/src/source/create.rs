@@ -1,0 +1,83 @@
+//! `create`: elements out of memory.
+
+use super::{ReadBatch, ReadContext, ReadStatus, Reader, Source};
+use crate::coder::Element;
+use crate::error::Result;
+use crate::pcollection::PCollection;
+use crate::pipeline::Pipeline;
+use crate::time::Timestamp;
+
+impl Pipeline {
+    /// Makes a bounded collection of `elements`, at [`Timestamp::MIN`] (PG 3.1.2).
+    ///
+    /// ```
+    /// # use pipeline_core::prelude::*;
+    /// # Pipeline::build(|p| {
+    /// let numbers = p.create("Numbers", vec![1, 2, 3]);
+    /// # let _ = numbers;
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn create<T: Element>(&self, name: &str, elements: Vec<T>) -> PCollection<T> {
+        let timed = elements.into_iter().map(|e| (e, Timestamp::MIN)).collect();
+        self.create_timestamped(name, timed)
+    }
+
+    /// Makes a bounded collection of elements with event times.
+    ///
+    /// ```
+    /// # use pipeline_core::prelude::*;
+    /// # Pipeline::build(|p| {
+    /// let timed = vec![("a".to_string(), Timestamp::from_millis(1_000))];
+    /// let events = p.create_timestamped("Events", timed);
+    /// # let _ = events;
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn create_timestamped<T: Element>(
+        &self,
+        name: &str,
+        elements: Vec<(T, Timestamp)>,
+    ) -> PCollection<T> {
+        self.read(name, Create { elements })
+    }
+}
+
+struct Create<T> {
+    elements: Vec<(T, Timestamp)>,
+}
+
+impl<T: Element> Source for Create<T> {
+    type Item = T;
+    type Split = Vec<(T, Timestamp)>;
+    type Ack = ();
+    type Reader = CreateReader<T>;
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    fn split(&self, desired: usize) -> Result<Vec<Self::Split>> {
+        let size = self.elements.len().div_ceil(desired.max(1)).max(1);
+        Ok(self.elements.chunks(size).map(<[_]>::to_vec).collect())
+    }
+
+    fn open(&self, split: Self::Split, _: &ReadContext) -> Result<CreateReader<T>> {
+        Ok(CreateReader(split.into_iter()))
+    }
+}
+
+struct CreateReader<T>(std::vec::IntoIter<(T, Timestamp)>);
+
+impl<T: Element> Reader<T, ()> for CreateReader<T> {
+    async fn read(&mut self, batch: &mut ReadBatch<T, ()>) -> Result<ReadStatus> {
+        for (value, timestamp) in self.0.by_ref().take(batch.room()) {
+            batch.push(value, timestamp);
+        }
+        Ok(if self.0.len() == 0 {
+            ReadStatus::Ended
+        } else {
+            ReadStatus::More
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! Sources: where elements come from.
+//!
+//! Implement [`Source`] and [`Reader`] for a source of your own; `read` adds it to a pipeline.
+
+mod create;
+mod policy;
+mod read;
+
+use std::future::Future;
+
+pub use policy::WatermarkPolicy;
+
+use crate::coder::Element;
+use crate::error::Result;
+use crate::metrics::{Counter, Metrics};
+use crate::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Describes an input, bounded or not, that can be read in parts.
+///
+/// The engine calls [`Source::split`] once a run, and opens each part on one worker: the parts of
+/// a bounded source one after another as workers become free, those of an unbounded one all at
+/// once. It polls the readers on its own threads, inside a tokio runtime: `async` code may use
+/// tokio's timers and sockets; it should not block for long.
+///
+/// A source acknowledges: what a [`Reader`] says with [`ReadBatch::acknowledge_with`] comes back
+/// to [`Source::acknowledge`] when the bundle that had the batch has ended and the sinks that its
+/// elements went to on that worker have committed them. What is not acknowledged when a job ends
+/// should be delivered again to the next one.
+///
+/// ```
+/// use pipeline_core::prelude::*;
+///
+/// /// The numbers below a limit.
+/// struct Numbers(u64);
+///
+/// impl Source for Numbers {
+///     type Item = u64;
+///     type Split = std::ops::Range<u64>;
+///     type Ack = ();
+///     type Reader = NumbersReader;
+///
+///     fn is_bounded(&self) -> bool {
+///         true
+///     }
+///     fn split(&self, desired: usize) -> Result<Vec<Self::Split>, Error> {
+///         let step = (self.0 / desired as u64).max(1);
+///         let starts = (0..self.0).step_by(step as usize);
+///         Ok(starts.map(|start| start..self.0.min(start + step)).collect())
+///     }
+///     fn open(&self, split: Self::Split, _: &ReadContext) -> Result<NumbersReader, Error> {
+///         Ok(NumbersReader(split))
+///     }
+/// }
+///
+/// struct NumbersReader(std::ops::Range<u64>);
+///
+/// impl Reader<u64, ()> for NumbersReader {
+///     async fn read(&mut self, batch: &mut ReadBatch<u64, ()>) -> Result<ReadStatus, Error> {
+///         for number in self.0.by_ref().take(batch.room()) {
+///             batch.push(number, Timestamp::MIN);
+///         }
+///         Ok(if self.0.is_empty() { ReadStatus::Ended } else { ReadStatus::More })
+///     }
+/// }
+///
+/// let pipeline = Pipeline::build(|p| {
+///     p.read("Numbers", Numbers(10))
+///         .sum_globally("Sum")
+///         .check("Is45", |sums| assert_eq!(sums, [45]));
+/// })?;
+/// DirectRunner::new().run(&pipeline)?;
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Source: Send + Sync + 'static {
+    /// The elements.
+    type Item: Element;
+    /// A part of the input.
+    type Split: Send + 'static;
+    /// What acknowledges a batch; `()` where there is nothing to say.
+    type Ack: Send + 'static;
+    /// Reads a part.
+    type Reader: Reader<Self::Item, Self::Ack>;
+
+    /// Tells whether the input ends.
+    fn is_bounded(&self) -> bool;
+
+    /// Divides the input into parts, about `desired` of them, in an order that does not change.
+    fn split(&self, desired: usize) -> Result<Vec<Self::Split>>;
+
+    /// Opens a part.
+    fn open(&self, split: Self::Split, context: &ReadContext) -> Result<Self::Reader>;
+
+    /// Takes back what acknowledges batches, in the order in which they were read. Default:
+    /// nothing to do.
+    fn acknowledge(&self, _acks: Vec<Self::Ack>) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Tells whether a read must wait until everything that the one before caused has come to
+    /// rest on all workers; only a run with a seed can tell. Default: no.
+    #[doc(hidden)]
+    fn reads_at_rest(&self) -> bool {
+        false
+    }
+
+    /// Says after how long without an element a part counts as idle: it then holds the others
+    /// back no longer, and its watermark follows the wall time by what has elapsed since it was
+    /// last heard of. Default: never; the watermark stands still.
+    fn idle_after(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// Reads a part of a [`Source`].
+pub trait Reader<T, A>: 'static {
+    /// Puts the next elements into `batch`, [`ReadBatch::room`] of them at most; waits while
+    /// there are none.
+    ///
+    /// The future is dropped when the job stops: what it had taken and not put into a batch must
+    /// not be lost for good. An error ends the job; a reader retries what may pass by itself.
+    fn read(&mut self, batch: &mut ReadBatch<T, A>) -> impl Future<Output = Result<ReadStatus>>;
+
+    /// Returns a time before which no further element is expected from this part; one that comes
+    /// all the same is late. It never goes back. Default: [`Timestamp::MIN`], which is right for
+    /// a bounded source: its watermark moves once, when it ends.
+    fn watermark(&self) -> Timestamp {
+        Timestamp::MIN
+    }
+}
+
+/// Says whether a part goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadStatus {
+    /// There may be more.
+    More,
+    /// Nothing follows.
+    Ended,
+}
+
+/// Tells a reader where it runs.
+pub struct ReadContext {
+    pub(crate) path: Arc<str>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl ReadContext {
+    /// Returns the path of the transform.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns a counter of the transform, for what the reader alone knows: records skipped, say.
+    pub fn counter(&self, name: &'static str) -> Counter {
+        self.metrics.counter(&self.path, name)
+    }
+}
+
+/// Takes what a reader reads.
+pub struct ReadBatch<T, A> {
+    pub(crate) batch: crate::batch::Batch<T>,
+    pub(crate) acks: Vec<A>,
+    pub(crate) room: usize,
+}
+
+impl<T, A> ReadBatch<T, A> {
+    /// Returns how many elements may still be added.
+    pub fn room(&self) -> usize {
+        self.room.saturating_sub(self.batch.len())
+    }
+
+    /// Adds an element with its event time, in the global window.
+    pub fn push(&mut self, value: T, timestamp: Timestamp) {
+        self.batch.push(value, crate::batch::Stamp::at(timestamp));
+    }
+
+    /// Hands over what acknowledges the elements so far.
+    pub fn acknowledge_with(&mut self, ack: A) {
+        self.acks.push(ack);
+    }
+}

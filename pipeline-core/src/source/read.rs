@@ -1,0 +1,372 @@
+//! `read`: a source at the root of a pipeline, and the operator that drives its readers.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use super::{ReadBatch, ReadContext, ReadStatus, Reader, Source};
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::event_log::Event;
+use crate::graph::{
+    Kind, Lowered, NodeContext, NodeSpec, Operator, OutputSpec, Polled, Port, Progress,
+    WorkerContext, only_port,
+};
+use crate::pcollection::PCollection;
+use crate::pipeline::Pipeline;
+use crate::time::Timestamp;
+use crate::user_code::panic_message;
+use crate::window::WindowingStrategy;
+
+/// The number of parts that a bounded source is asked for, per worker: enough that workers end
+/// at about the same time.
+const SPLITS_PER_WORKER: usize = 4;
+
+impl Pipeline {
+    /// Reads a source: the root of a pipeline. Its elements are in the global window.
+    ///
+    /// See [`Source`] for an example.
+    pub fn read<S: Source>(&self, name: &str, source: S) -> PCollection<S::Item> {
+        let bounded = source.is_bounded();
+        let source = Arc::new(source);
+        let output = OutputSpec::of::<S::Item>(WindowingStrategy::default(), bounded);
+        let spec = NodeSpec::new(
+            name,
+            Kind::Read,
+            vec![],
+            vec![output],
+            move |context, ports| {
+                let read = Read::new(context, Arc::clone(&source), only_port(ports)?)?;
+                Ok(Lowered::root(read))
+            },
+        );
+        let ids = self.add(spec);
+        self.collection(ids[0])
+    }
+}
+
+/// The parts that no worker has taken, with their numbers.
+type Splits<S> = Mutex<VecDeque<(usize, <S as Source>::Split)>>;
+
+type Reading<S> = Pin<
+    Box<
+        dyn Future<
+            Output = (
+                <S as Source>::Reader,
+                ReadBatch<<S as Source>::Item, <S as Source>::Ack>,
+                Result<ReadStatus>,
+            ),
+        >,
+    >,
+>;
+
+type Acknowledging = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+/// A part that is open.
+struct Part<S: Source> {
+    reader: Option<S::Reader>,
+    reading: Option<Reading<S>>,
+    watermark: Timestamp,
+    /// The wall time at which it last gave an element.
+    active_at: Timestamp,
+}
+
+struct Read<S: Source> {
+    source: Arc<S>,
+    splits: Arc<Splits<S>>,
+    parts: Vec<Part<S>>,
+    /// The part to look at first, so that all get their turn.
+    next: usize,
+    bounded: bool,
+    stopped: bool,
+    ended: bool,
+    watermark: Timestamp,
+    /// The watermark as last told downstream.
+    told: Timestamp,
+    /// Acknowledgements in the order of reading, each with its bundle.
+    acks: VecDeque<(u64, S::Ack)>,
+    acknowledging: Option<Acknowledging>,
+    out: Port<S::Item>,
+    read_context: ReadContext,
+    context: WorkerContext,
+}
+
+impl<S: Source> Read<S> {
+    fn new(context: &NodeContext<'_>, source: Arc<S>, out: Port<S::Item>) -> Result<Self> {
+        let bounded = source.is_bounded();
+        if source.reads_at_rest() && !context.worker.settings.seeded {
+            return Err(Error::option(format!(
+                "'{}' reads a TestStream, which needs a run with a seed: use `DirectRunner::seed`",
+                context.path()
+            )));
+        }
+        let workers = context.worker.workers;
+        let splits = context.shared(|| {
+            let desired = if bounded {
+                workers * SPLITS_PER_WORKER
+            } else {
+                workers
+            };
+            let splits = source.split(desired);
+            let splits = splits.map_err(|e| at("split", &context.path(), e))?;
+            let numbered: VecDeque<_> = splits.into_iter().enumerate().collect();
+            Ok(Mutex::new(numbered))
+        })?;
+        let mut read = Read {
+            source,
+            splits,
+            parts: Vec::new(),
+            next: 0,
+            bounded,
+            stopped: false,
+            ended: false,
+            watermark: Timestamp::MIN,
+            told: Timestamp::MIN,
+            acks: VecDeque::new(),
+            acknowledging: None,
+            out,
+            read_context: ReadContext {
+                path: context.path(),
+                metrics: Arc::clone(&context.worker.metrics),
+            },
+            context: context.worker.clone(),
+        };
+        if !bounded {
+            while let Some(split) = read.take_split() {
+                read.open(split)?;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Takes a part that nobody reads: the next one of a bounded source, of an unbounded one the
+    /// next that is this worker's.
+    fn take_split(&self) -> Option<S::Split> {
+        let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.bounded {
+            return splits.pop_front().map(|(_, split)| split);
+        }
+        let (index, workers) = (self.context.index, self.context.workers);
+        let mine = splits.iter().position(|(n, _)| n % workers == index)?;
+        splits.remove(mine).map(|(_, split)| split)
+    }
+
+    fn open(&mut self, split: S::Split) -> Result<()> {
+        let path = &self.read_context.path;
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            self.source.open(split, &self.read_context)
+        }));
+        let reader = match opened {
+            Ok(reader) => reader.map_err(|error| at("open", path, error))?,
+            Err(panic) => return Err(panicked("open", path, &*panic)),
+        };
+        self.parts.push(Part {
+            watermark: reader.watermark(),
+            reader: Some(reader),
+            reading: None,
+            active_at: self.context.clock.now(),
+        });
+        Ok(())
+    }
+
+    /// Polls one part; returns whether it gave something.
+    fn poll_part(&mut self, at_part: usize, context: &mut Context<'_>) -> Result<bool> {
+        let room = Batch::<S::Item>::LEN.max(1024);
+        let room = self
+            .context
+            .settings
+            .max_bundle
+            .map_or(room, |m| m.min(room));
+        let part = &mut self.parts[at_part];
+        let path = &self.read_context.path;
+        if let Some(mut reader) = part.reader.take() {
+            part.reading = Some(Box::pin(async move {
+                let mut batch = ReadBatch {
+                    batch: Batch::default(),
+                    acks: Vec::new(),
+                    room,
+                };
+                let status = reader.read(&mut batch).await;
+                (reader, batch, status)
+            }));
+        }
+        let Some(reading) = &mut part.reading else {
+            return Ok(false);
+        };
+        let polled = catch_unwind(AssertUnwindSafe(|| reading.as_mut().poll(context)));
+        let (reader, mut read, status) = match polled {
+            Ok(Poll::Pending) => return Ok(false),
+            Ok(Poll::Ready(read)) => read,
+            Err(panic) => return Err(panicked("read", path, &*panic)),
+        };
+        part.reading = None;
+        let status = status.map_err(|error| at("read", path, error))?;
+        part.watermark = match status {
+            ReadStatus::More => part.watermark.max(reader.watermark()),
+            ReadStatus::Ended => Timestamp::MAX,
+        };
+        if !read.batch.is_empty() {
+            part.active_at = self.context.clock.now();
+        }
+        if status == ReadStatus::More {
+            part.reader = Some(reader);
+        } else {
+            self.parts.remove(at_part);
+        }
+        self.deliver(&mut read)?;
+        Ok(true)
+    }
+
+    fn deliver(&mut self, read: &mut ReadBatch<S::Item, S::Ack>) -> Result<()> {
+        let elements = read.batch.len();
+        if let Some(log) = &self.context.event_log {
+            log.record(Event::Took {
+                worker: self.context.index,
+                transform: Arc::clone(&self.read_context.path),
+                elements,
+            });
+        }
+        self.context.bundle.add_elements(elements);
+        let bundle = self.context.bundle.number();
+        self.acks
+            .extend(read.acks.drain(..).map(|ack| (bundle, ack)));
+        self.out.push(&mut read.batch)
+    }
+
+    /// Starts to acknowledge what has been committed, and goes on with it.
+    fn poll_acknowledge(&mut self, context: &mut Context<'_>) -> Result<bool> {
+        let mut worked = false;
+        if self.acknowledging.is_none() && !self.acks.is_empty() {
+            let committed = if self.context.settings.acknowledge_early {
+                u64::MAX
+            } else {
+                self.context.oldest_uncommitted()
+            };
+            let before = committed.min(self.context.bundle.number());
+            let ready = self.acks.partition_point(|(bundle, _)| *bundle < before);
+            if ready > 0 {
+                let acks: Vec<_> = self.acks.drain(..ready).map(|(_, ack)| ack).collect();
+                let source = Arc::clone(&self.source);
+                self.acknowledging = Some(Box::pin(async move { source.acknowledge(acks).await }));
+            }
+        }
+        if let Some(acknowledging) = &mut self.acknowledging
+            && let Poll::Ready(done) = acknowledging.as_mut().poll(context)
+        {
+            self.acknowledging = None;
+            done.map_err(|error| at("acknowledge", &self.read_context.path, error))?;
+            worked = true;
+        }
+        Ok(worked)
+    }
+
+    /// Computes the source's watermark on this worker: the minimum over its parts, where idle
+    /// ones do not hold back others.
+    fn update_watermark(&mut self) {
+        let now = self.context.clock.now();
+        let idle_after = self.source.idle_after().map(crate::time::millis);
+        let mut active: Option<Timestamp> = None;
+        let mut idle: Option<Timestamp> = None;
+        for part in &self.parts {
+            let quiet = now.millis() - part.active_at.millis();
+            match idle_after {
+                Some(limit) if quiet >= limit => {
+                    let watermark = match part.watermark {
+                        Timestamp::MIN => Timestamp::MIN,
+                        watermark => watermark.plus_millis(quiet),
+                    };
+                    idle = Some(idle.map_or(watermark, |i| i.max(watermark)));
+                }
+                _ => active = Some(active.map_or(part.watermark, |a| a.min(part.watermark))),
+            }
+        }
+        if let Some(watermark) = active.or(idle) {
+            self.watermark = self.watermark.max(watermark);
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        self.parts.is_empty()
+            && (!self.bounded
+                || self
+                    .splits
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .is_empty())
+    }
+}
+
+impl<S: Source> Operator for Read<S> {
+    fn end_bundle(&mut self, _: Progress) -> Result<Progress> {
+        if !self.stopped && self.is_ended() {
+            self.ended = true;
+            self.told = Timestamp::MAX;
+            return Ok(Progress::ENDED);
+        }
+        if !self.bounded {
+            self.update_watermark();
+        }
+        self.told = self.watermark;
+        Ok(Progress {
+            watermark: self.watermark,
+            closed: self.stopped,
+        })
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, room: bool) -> Result<Polled> {
+        let mut polled = Polled {
+            worked: self.poll_acknowledge(context)?,
+            blocked: false,
+        };
+        if !room || self.stopped || self.ended {
+            return Ok(polled);
+        }
+        if self.source.reads_at_rest() && !self.context.at_rest.replace(false) {
+            return Ok(polled);
+        }
+        if self.bounded && self.parts.is_empty() {
+            match self.take_split() {
+                Some(split) => self.open(split)?,
+                None => {
+                    // Nothing is left: the end of this bundle says so.
+                    self.ended = true;
+                    polled.worked = true;
+                    return Ok(polled);
+                }
+            }
+        }
+        for _ in 0..self.parts.len() {
+            self.next = (self.next + 1) % self.parts.len();
+            if self.poll_part(self.next, context)? {
+                polled.worked = true;
+                return Ok(polled);
+            }
+        }
+        if !self.bounded {
+            self.update_watermark();
+            polled.worked |= self.watermark > self.told;
+        }
+        Ok(polled)
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.parts.clear();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.acks.is_empty() && self.acknowledging.is_none()
+    }
+}
+
+fn at(what: &'static str, path: &str, error: Error) -> Error {
+    Error::source_failed(what, path, error)
+}
+
+fn panicked(what: &'static str, path: &str, panic: &(dyn std::any::Any + Send)) -> Error {
+    let cause = format!("panic: {}", panic_message(panic));
+    Error::user(path, what, None, cause)
+}

@@ -1,0 +1,89 @@
+//! `count_per_element`, `count_per_key` and `count_globally`.
+
+use std::marker::PhantomData;
+
+use super::combine::CombineFn;
+use crate::coder::{Element, Key};
+use crate::pcollection::PCollection;
+
+impl<T: Key> PCollection<T> {
+    /// Counts how often each element occurs, per window.
+    ///
+    /// ```
+    /// # use pipeline_core::prelude::*;
+    /// # Pipeline::build(|p| {
+    /// let counts = p.create("Words", vec!["a".to_string()]).count_per_element("Count");
+    /// # let _: PCollection<(String, u64)> = counts;
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn count_per_element(&self, name: &str) -> PCollection<(T, u64)> {
+        self.apply(name, |input: PCollection<T>| {
+            input
+                .map("Occurrence", |element| (element, ()))
+                .combine_per_key("Count", Count::<()>(PhantomData))
+        })
+    }
+}
+
+impl<K: Key, V: Element> PCollection<(K, V)> {
+    /// Counts the values of each key, per window.
+    ///
+    /// ```
+    /// # use pipeline_core::prelude::*;
+    /// # Pipeline::build(|p| {
+    /// let counts = p.create("Pairs", vec![("a".to_string(), 9)]).count_per_key("Count");
+    /// # let _: PCollection<(String, u64)> = counts;
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn count_per_key(&self, name: &str) -> PCollection<(K, u64)> {
+        self.combine_per_key(name, Count(PhantomData))
+    }
+}
+
+impl<T: Element> PCollection<T> {
+    /// Counts all elements, per window; 0 for an empty bounded collection in the global window.
+    ///
+    /// ```
+    /// # use pipeline_core::prelude::*;
+    /// # Pipeline::build(|p| {
+    /// let count = p.create("Numbers", vec![1, 2]).count_globally("Count");
+    /// # let _: PCollection<u64> = count;
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn count_globally(&self, name: &str) -> PCollection<u64> {
+        self.combine_globally(name, Count(PhantomData))
+    }
+}
+
+struct Count<T>(PhantomData<fn(T)>);
+
+impl<T> Clone for Count<T> {
+    fn clone(&self) -> Self {
+        Count(PhantomData)
+    }
+}
+
+impl<T: Element> CombineFn for Count<T> {
+    type Input = T;
+    type Accumulator = u64;
+    type Output = u64;
+
+    fn create_accumulator(&self) -> u64 {
+        0
+    }
+
+    fn add_input(&self, count: &mut u64, _: T) {
+        *count += 1;
+    }
+
+    fn merge_accumulators(&self, count: &mut u64, other: u64) {
+        *count += other;
+    }
+
+    fn extract_output(&self, count: u64) -> u64 {
+        count
+    }
+}

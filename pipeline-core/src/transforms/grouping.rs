@@ -1,0 +1,195 @@
+//! The operator behind every grouping: [`Groups`] between an input and an output.
+
+use std::sync::Arc;
+
+use crate::batch::{Batch, Stamp};
+use crate::coder::{Element, Key};
+use crate::error::{Error, Result};
+use crate::event_log::{Event, EventLog};
+use crate::graph::{NodeContext, Operator, Port, Progress, Receiver};
+use crate::metrics::{Counter, DROPPED_LATE};
+use crate::time::Timestamp;
+use crate::user_code::{Failed, Fault, describe, guarded};
+use crate::window::WindowingStrategy;
+use crate::window::groups::{Admission, Aggregate, Arrival, Emit, Groups};
+
+/// An [`Aggregate`] that an operator serves.
+pub(super) trait Grouping: Aggregate {
+    /// Returns the number of elements that an input stands for.
+    fn elements(_input: &Self::Input) -> u64 {
+        1
+    }
+
+    /// Returns the name of the user's function that is running, for errors.
+    fn what(&self) -> &'static str {
+        "grouping"
+    }
+}
+
+pub(super) struct GroupOperator<K, A: Aggregate> {
+    aggregate: A,
+    strategy: WindowingStrategy,
+    groups: Groups<K, A>,
+    out: Emitter<K, A::Output>,
+    /// Never goes back, whatever late elements ask for.
+    progress: Progress,
+    /// Emitted at the end of time if nothing else ever was.
+    default: Option<K>,
+    dropped: Counter,
+    worker: usize,
+    path: Arc<str>,
+    log: Option<EventLog>,
+}
+
+struct Emitter<K, O> {
+    port: Port<(K, O)>,
+    batch: Batch<(K, O)>,
+}
+
+impl<K: Element, O: Element> Emit<K, O> for Emitter<K, O> {
+    #[inline]
+    fn emit(&mut self, key: K, output: O, stamp: Stamp) -> Result<(), Fault> {
+        self.batch.push((key, output), stamp);
+        if self.batch.len() >= Batch::<(K, O)>::LEN {
+            self.flush()?;
+        }
+        Ok(())
+    }
+}
+
+impl<K: Element, O: Element> Emitter<K, O> {
+    fn flush(&mut self) -> Result<()> {
+        self.port.push(&mut self.batch)?;
+        self.batch.clear();
+        self.batch.stamps = crate::batch::Stamps::Same(Stamp::ROOT);
+        Ok(())
+    }
+}
+
+impl<K: Key, A: Grouping> GroupOperator<K, A>
+where
+    A::Output: Element,
+{
+    pub(super) fn new(
+        context: &NodeContext<'_>,
+        strategy: WindowingStrategy,
+        aggregate: A,
+        port: Port<(K, A::Output)>,
+    ) -> Self {
+        GroupOperator {
+            aggregate,
+            groups: Groups::new(strategy.clone()),
+            strategy,
+            out: Emitter {
+                port,
+                batch: Batch::default(),
+            },
+            progress: Progress::START,
+            default: None,
+            dropped: context.counter(DROPPED_LATE),
+            worker: context.worker.index,
+            path: context.path(),
+            log: context.worker.event_log.clone(),
+        }
+    }
+
+    /// Emits the output of an empty group for `key` at the end of time, if nothing came for it.
+    pub(super) fn with_default(mut self, key: Option<K>) -> Self {
+        self.default = key;
+        self
+    }
+
+    /// Takes a batch; `input` makes the aggregate's input of an element's value.
+    pub(super) fn take<V>(
+        &mut self,
+        batch: &mut Batch<(K, V)>,
+        input: impl Fn(V) -> A::Input,
+    ) -> Result<()> {
+        if !batch.is_empty() {
+            self.default = None;
+        }
+        let done = guarded(|| {
+            for ((key, value), stamp) in batch.drain() {
+                let input = input(value);
+                let elements = A::elements(&input);
+                let key_shown = self.log.as_ref().map(|_| describe(&key));
+                let combiner = self.strategy.timestamp_combiner;
+                let arrival = Arrival {
+                    input,
+                    window: stamp.window,
+                    output_time: combiner.assign(stamp.window, stamp.timestamp),
+                };
+                let admission = self.groups.add(&self.aggregate, key, arrival);
+                let admission = admission.map_err(Fault::User)?;
+                let dropped = admission == Admission::DroppedLate;
+                if dropped {
+                    self.dropped.add(elements);
+                }
+                if let (Some(log), Some(key)) = (&self.log, key_shown) {
+                    log.record(Event::Grouped {
+                        worker: self.worker,
+                        transform: Arc::clone(&self.path),
+                        key,
+                        window: stamp.window,
+                        elements,
+                        watermark: self.groups.watermark(),
+                        dropped,
+                    });
+                }
+            }
+            Ok(())
+        });
+        done.map_err(|failed| self.name(failed))
+    }
+
+    fn name(&self, failed: Failed) -> Error {
+        let key = self.groups.current_key();
+        let key = key.map(|key| format!("of key {}", describe(key)));
+        failed.at(&self.path, self.aggregate.what(), key)
+    }
+
+    fn advance(&mut self, watermark: Timestamp) -> Result<(), Fault> {
+        self.groups
+            .advance(&self.aggregate, watermark, &mut self.out)?;
+        if watermark > Timestamp::END_OF_GLOBAL_WINDOW
+            && let Some(key) = self.default.take()
+        {
+            let output = self.aggregate.extract(self.aggregate.create());
+            let stamp = Stamp::at(Timestamp::END_OF_GLOBAL_WINDOW);
+            self.out.emit(key, output, stamp)?;
+        }
+        Ok(())
+    }
+}
+
+impl<K: Key, A: Grouping> Operator for GroupOperator<K, A>
+where
+    A::Output: Element,
+{
+    fn end_bundle(&mut self, input: Progress) -> Result<Progress> {
+        let done = guarded(|| self.advance(input.watermark));
+        done.map_err(|failed| self.name(failed))?;
+        self.out.flush()?;
+        let held = input.held_at(self.groups.hold());
+        self.progress = Progress {
+            watermark: held.watermark.max(self.progress.watermark),
+            closed: held.closed,
+        };
+        Ok(self.progress)
+    }
+
+    fn open_groups(&self) -> u64 {
+        self.groups.open_groups()
+    }
+}
+
+/// Receives pairs whose values are the aggregate's inputs.
+impl<K: Key, A: Grouping> Receiver<(K, A::Input)> for GroupOperator<K, A>
+where
+    A::Input: Element,
+    A::Output: Element,
+{
+    fn push(&mut self, batch: &mut Batch<(K, A::Input)>) -> Result<()> {
+        self.take(batch, |input| input)
+    }
+}

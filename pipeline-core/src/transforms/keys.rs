@@ -1,0 +1,34 @@
+//! `keys` and `values`: parts of pairs.
+
+use crate::coder::{Element, Key};
+use crate::pcollection::PCollection;
+
+impl<K: Key, V: Element> PCollection<(K, V)> {
+    /// Keeps the key of every pair.
+    ///
+    /// ```
+    /// # use pipeline_core::prelude::*;
+    /// # Pipeline::build(|p| {
+    /// let keys = p.create("Pairs", vec![("a".to_string(), 1)]).keys("Keys");
+    /// # let _ = keys;
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn keys(&self, name: &str) -> PCollection<K> {
+        self.map(name, |(key, _)| key)
+    }
+
+    /// Keeps the value of every pair.
+    ///
+    /// ```
+    /// # use pipeline_core::prelude::*;
+    /// # Pipeline::build(|p| {
+    /// let values = p.create("Pairs", vec![("a".to_string(), 1)]).values("Values");
+    /// # let _ = values;
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn values(&self, name: &str) -> PCollection<V> {
+        self.map(name, |(_, value)| value)
+    }
+}

@@ -1,0 +1,177 @@
+//! Combining before the exchange: what crosses it is at most one accumulator per key, window and
+//! flush, however many values there were.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::combine::CombineFn;
+use crate::batch::{Batch, Stamp, Stamps};
+use crate::coder::Key;
+use crate::error::Result;
+use crate::graph::{NodeContext, Operator, Port, Progress, Receiver};
+use crate::state::key_table::{KeyTable, SlotId};
+use crate::time::Timestamp;
+use crate::user_code::{describe, guarded};
+use crate::window::{PaneInfo, TimestampCombiner, Window};
+
+/// An accumulator on its way, with the number of elements that it stands for: what is dropped
+/// late is counted in elements. Its timestamp is the fold over them.
+pub(super) type Partial<A> = (A, u64);
+
+/// The size of a table, in bytes of its entries, at which it is flushed.
+const FLUSH_BYTES: usize = 32 << 20;
+
+struct Entry<A> {
+    accumulator: A,
+    elements: u64,
+    output_time: Timestamp,
+}
+
+/// Combines per key and per window as assigned: windows merge behind the exchange, so that each
+/// is judged late by its own.
+pub(super) struct Lift<K, F: CombineFn> {
+    combine_fn: F,
+    combiner: TimestampCombiner,
+    current: (Window, KeyTable<K, Entry<F::Accumulator>>),
+    rest: BTreeMap<Window, KeyTable<K, Entry<F::Accumulator>>>,
+    entries: usize,
+    slot: SlotId,
+    what: Cell<&'static str>,
+    out: Port<(K, Partial<F::Accumulator>)>,
+    batch: Batch<(K, Partial<F::Accumulator>)>,
+    path: Arc<str>,
+}
+
+impl<K: Key, F: CombineFn> Lift<K, F> {
+    pub(super) fn new(
+        context: &NodeContext<'_>,
+        combine_fn: F,
+        combiner: TimestampCombiner,
+        out: Port<(K, Partial<F::Accumulator>)>,
+    ) -> Self {
+        Lift {
+            combine_fn,
+            combiner,
+            current: (Window::GLOBAL, KeyTable::default()),
+            rest: BTreeMap::new(),
+            entries: 0,
+            slot: 0,
+            what: Cell::new("add_input"),
+            out,
+            batch: Batch::default(),
+            path: context.path(),
+        }
+    }
+
+    const FLUSH_ENTRIES: usize = FLUSH_BYTES / (size_of::<(K, Entry<F::Accumulator>)>() + 16);
+
+    fn select(&mut self, window: Window) {
+        if self.current.0 != window {
+            let table = self.rest.remove(&window).unwrap_or_default();
+            let before = std::mem::replace(&mut self.current, (window, table));
+            if !before.1.is_empty() {
+                self.rest.insert(before.0, before.1);
+            }
+        }
+    }
+
+    /// Adds to the selected table.
+    #[inline]
+    fn add(&mut self, key: K, value: F::Input, output_time: Timestamp) {
+        let (window, table) = &mut self.current;
+        let (combine_fn, what) = (&self.combine_fn, &self.what);
+        let mut new = false;
+        let slot = table.entry(key, || {
+            what.set("create_accumulator");
+            new = true;
+            Entry {
+                accumulator: combine_fn.create_accumulator(),
+                elements: 0,
+                output_time,
+            }
+        });
+        self.entries += usize::from(new);
+        self.slot = slot;
+        what.set("add_input");
+        if let Some((_, entry)) = table.get_mut(slot) {
+            combine_fn.add_input(&mut entry.accumulator, value);
+            entry.elements += 1;
+            entry.output_time = self
+                .combiner
+                .combine(*window, entry.output_time, output_time);
+        }
+    }
+
+    /// Sends everything on, window by window.
+    fn flush(&mut self) -> Result<()> {
+        let first = std::mem::take(&mut self.current.1);
+        let current = self.current.0;
+        let rest = std::mem::take(&mut self.rest);
+        for (window, mut table) in std::iter::once((current, first)).chain(rest) {
+            for (key, entry) in table.drain() {
+                let stamp = Stamp {
+                    timestamp: entry.output_time,
+                    window,
+                    pane: PaneInfo::NO_FIRING,
+                };
+                let partial = (entry.accumulator, entry.elements);
+                self.batch.push((key, partial), stamp);
+                if self.batch.len() >= Batch::<(K, Partial<F::Accumulator>)>::LEN {
+                    self.push_batch()?;
+                }
+            }
+            if window == current {
+                self.current.1 = table;
+            }
+        }
+        self.entries = 0;
+        self.push_batch()
+    }
+
+    fn push_batch(&mut self) -> Result<()> {
+        self.out.push(&mut self.batch)?;
+        self.batch.clear();
+        self.batch.stamps = Stamps::Same(Stamp::ROOT);
+        Ok(())
+    }
+}
+
+impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
+    fn push(&mut self, batch: &mut Batch<(K, F::Input)>) -> Result<()> {
+        let done = guarded(|| {
+            if let Stamps::Same(stamp) = batch.stamps {
+                self.select(stamp.window);
+                let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
+                for (key, value) in batch.values.drain(..) {
+                    self.add(key, value, output_time);
+                }
+            } else {
+                for ((key, value), stamp) in batch.drain() {
+                    self.select(stamp.window);
+                    let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
+                    self.add(key, value, output_time);
+                }
+            }
+            Ok(())
+        });
+        done.map_err(|failed| {
+            let key = self.current.1.key(self.slot);
+            let key = key.map(|key| format!("of key {}", describe(key)));
+            failed.at(&self.path, self.what.get(), key)
+        })?;
+        if self.entries >= Self::FLUSH_ENTRIES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+}
+
+impl<K: Key, F: CombineFn> Operator for Lift<K, F> {
+    fn end_bundle(&mut self, input: Progress) -> Result<Progress> {
+        if self.entries > 0 {
+            self.flush()?;
+        }
+        Ok(input)
+    }
+}

@@ -1,0 +1,63 @@
+//! `map`: one element in, one out.
+
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::coder::Element;
+use crate::error::Result;
+use crate::graph::{Kind, Lowered, Port, Receiver};
+use crate::pcollection::PCollection;
+use crate::user_code::{Current, guarded};
+
+impl<T: Element> PCollection<T> {
+    /// Replaces every element by `f(element)`; timestamp, window and pane stay.
+    ///
+    /// For a function that may fail, see [`try_map`](PCollection::try_map).
+    ///
+    /// ```
+    /// # use pipeline_core::prelude::*;
+    /// # Pipeline::build(|p| {
+    /// let lengths = p.create("Words", vec!["a".to_string()]).map("Length", |w| w.len());
+    /// # let _ = lengths;
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn map<U: Element>(
+        &self,
+        name: &str,
+        f: impl Fn(T) -> U + Send + Sync + 'static,
+    ) -> PCollection<U> {
+        let f = Arc::new(f);
+        self.transform(name, Kind::ParDo, move |context, out| {
+            Ok(Lowered::passive(Map {
+                f: Arc::clone(&f),
+                out,
+                path: context.path(),
+                current: Current::none(),
+            }))
+        })
+    }
+}
+
+struct Map<T, U, F> {
+    f: Arc<F>,
+    out: Port<U>,
+    path: Arc<str>,
+    current: Current<T>,
+}
+
+impl<T: Element, U: Element, F: Fn(T) -> U> Receiver<T> for Map<T, U, F> {
+    fn push(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        let current = &mut self.current;
+        let mapped = guarded(|| {
+            Ok(batch.map(|value| {
+                current.set(&value);
+                (self.f)(value)
+            }))
+        });
+        match mapped {
+            Ok(mut mapped) => self.out.push(&mut mapped),
+            Err(failed) => Err(failed.at(&self.path, "map", self.current.describe())),
+        }
+    }
+}

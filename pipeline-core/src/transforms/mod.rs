@@ -1,0 +1,31 @@
+//! The transforms: one verb, one file, with the operator that serves it.
+//!
+//! Each verb is a method of [`PCollection`](crate::PCollection). Element-wise verbs work a batch
+//! at a time and pass it on; grouping verbs are an exchange by key, then the grouping itself.
+
+mod co_group_by_key;
+mod combine;
+mod count;
+mod exchange;
+mod filter;
+mod filter_map;
+mod flat_map;
+mod flatten;
+mod group_by_key;
+mod grouping;
+mod key_by;
+mod keys;
+mod lift;
+mod map;
+mod min_max;
+mod par_do;
+mod reshuffle;
+mod stateful;
+mod sum;
+mod try_map;
+mod window_into;
+mod with_timestamps;
+
+pub use co_group_by_key::CoGrouped;
+pub use combine::CombineFn;
+pub use stateful::StatefulDoFn;

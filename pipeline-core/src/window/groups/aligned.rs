@@ -1,0 +1,158 @@
+//! Groups in windows that do not merge: the keys of a window fire together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
+use crate::coder::Key;
+use crate::state::holds::Holds;
+use crate::state::key_table::{KeyTable, SlotId};
+use crate::user_code::Fault;
+use crate::window::{PaneTiming, Window, WindowingStrategy};
+
+/// A table of keys per window, in the order in which windows end. The window is the timer: what
+/// fires at a watermark is a prefix of the order.
+pub(super) struct AlignedGroups<K, A: Aggregate> {
+    /// The open window used last, kept out of `open`: neighbours in time share it.
+    current: Option<(Window, Table<K, A>)>,
+    current_slot: SlotId,
+    /// Windows that have not ended.
+    open: BTreeMap<Window, Table<K, A>>,
+    /// Windows that have ended and still take late elements.
+    ended: BTreeMap<Window, Table<K, A>>,
+    /// Groups with late elements of this bundle.
+    late: BTreeSet<(Window, SlotId)>,
+    pub(super) holds: Holds,
+    spare: Vec<Table<K, A>>,
+}
+
+type Table<K, A> = KeyTable<K, Group<<A as Aggregate>::Accumulator>>;
+
+impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
+    pub(super) fn new(strategy: &WindowingStrategy) -> Self {
+        AlignedGroups {
+            current: None,
+            current_slot: 0,
+            open: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            late: BTreeSet::new(),
+            holds: holds(strategy),
+            spare: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, stage: &Stage<'_, A>, key: K, arrival: Arrival<A::Input>) {
+        let window = arrival.window;
+        let late = stage.has_ended(window);
+        let table = if late {
+            self.ended.entry(window).or_default()
+        } else {
+            if !matches!(&self.current, Some((current, _)) if *current == window) {
+                self.switch(window);
+            }
+            match &mut self.current {
+                Some((_, table)) => table,
+                None => return,
+            }
+        };
+        let slot = table.entry(key, Group::new);
+        self.current_slot = slot;
+        let Some((_, group)) = table.get_mut(slot) else {
+            return;
+        };
+        let before = group.dirty.then_some(group.output_time);
+        group.add(stage, window, arrival.input, arrival.output_time);
+        if late {
+            self.late.insert((window, slot));
+        } else {
+            self.holds.replace(before, Some(group.output_time));
+        }
+    }
+
+    /// Makes the table of `window` the current one.
+    fn switch(&mut self, window: Window) {
+        let table = self.open.remove(&window);
+        let table = table.or_else(|| self.spare.pop()).unwrap_or_default();
+        if let Some((before, table)) = self.current.replace((window, table)) {
+            self.open.insert(before, table);
+        }
+    }
+
+    /// Emits a late pane for each group that took late elements.
+    pub(super) fn fire_late(
+        &mut self,
+        stage: &Stage<'_, A>,
+        out: &mut impl Emit<K, A::Output>,
+    ) -> Result<(), Fault> {
+        for (window, slot) in std::mem::take(&mut self.late) {
+            let Some(table) = self.ended.get_mut(&window) else {
+                continue;
+            };
+            if let Some((key, group)) = table.get_mut(slot)
+                && let Some((output, stamp)) = group.fire(stage, window, PaneTiming::Late)
+            {
+                out.emit(key.clone(), output, stamp)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Emits the on-time panes of the windows that the watermark has passed, in the order of
+    /// their ends, and forgets those that have expired.
+    pub(super) fn fire_ended(
+        &mut self,
+        stage: &Stage<'_, A>,
+        out: &mut impl Emit<K, A::Output>,
+    ) -> Result<(), Fault> {
+        if let Some((window, table)) = self.current.take() {
+            self.open.insert(window, table);
+        }
+        while let Some(entry) = self.open.first_entry() {
+            let window = *entry.key();
+            if !stage.has_ended(window) {
+                break;
+            }
+            let mut table = entry.remove();
+            if stage.has_expired(window) {
+                for (key, mut group) in table.drain() {
+                    self.holds.replace(Some(group.output_time), None);
+                    if let Some((output, stamp)) = group.fire(stage, window, PaneTiming::OnTime) {
+                        out.emit(key, output, stamp)?;
+                    }
+                }
+                if self.spare.len() < SPARE_TABLES {
+                    self.spare.push(table);
+                }
+            } else {
+                for (_, key, group) in table.iter_mut() {
+                    self.holds.replace(Some(group.output_time), None);
+                    if let Some((output, stamp)) = group.fire(stage, window, PaneTiming::OnTime) {
+                        out.emit(key.clone(), output, stamp)?;
+                    }
+                }
+                self.ended.insert(window, table);
+            }
+        }
+        while let Some(entry) = self.ended.first_entry() {
+            if !stage.has_expired(*entry.key()) {
+                break;
+            }
+            entry.remove();
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_groups(&self) -> u64 {
+        let current = self.current.iter().map(|(_, table)| table);
+        let open = current.chain(self.open.values());
+        open.map(|table| table.len() as u64).sum()
+    }
+
+    pub(super) fn current_key(&self) -> Option<&K> {
+        let (_, table) = self.current.as_ref()?;
+        table.key(self.current_slot)
+    }
+}
+
+/// The number of emptied tables that are kept for windows to come.
+const SPARE_TABLES: usize = 4;

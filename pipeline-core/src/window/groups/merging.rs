@@ -1,0 +1,290 @@
+//! Groups in windows that merge: each key has its own.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use smallvec::SmallVec;
+
+use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
+use crate::coder::Key;
+use crate::error::BoxError;
+use crate::state::holds::Holds;
+use crate::state::key_table::{KeyTable, SlotId};
+use crate::time::Timestamp;
+use crate::user_code::Fault;
+use crate::window::{PaneTiming, Window, WindowingStrategy};
+
+/// A merged window of a key, with its group.
+struct Session<A> {
+    window: Window,
+    group: Group<A>,
+    /// The on-time pane has been emitted, or its time was over when the first element came.
+    ended: bool,
+}
+
+struct Sessions<A> {
+    /// In the order of their starts; they do not intersect under `Sessions`.
+    open: SmallVec<[Session<A>; 1]>,
+    /// The time of this key's entry in the queue.
+    timer: Timestamp,
+}
+
+/// A slot per key, and one timer per key in a queue: when it comes up and the key's windows have
+/// grown meanwhile, it is queued again.
+pub(super) struct MergingGroups<K, A: Aggregate> {
+    keys: KeyTable<K, Sessions<A::Accumulator>>,
+    current_slot: SlotId,
+    timers: BinaryHeap<Reverse<(Timestamp, SlotId)>>,
+    late: BTreeSet<SlotId>,
+    pub(super) holds: Holds,
+    windows: Vec<Window>,
+}
+
+impl<K: Key, A: Aggregate> MergingGroups<K, A> {
+    pub(super) fn new(strategy: &WindowingStrategy) -> Self {
+        MergingGroups {
+            keys: KeyTable::default(),
+            current_slot: 0,
+            timers: BinaryHeap::new(),
+            late: BTreeSet::new(),
+            holds: holds(strategy),
+            windows: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(
+        &mut self,
+        stage: &Stage<'_, A>,
+        key: K,
+        arrival: Arrival<A::Input>,
+    ) -> Result<(), BoxError> {
+        let slot = self.keys.entry(key, || Sessions {
+            open: SmallVec::new(),
+            timer: Timestamp::MAX,
+        });
+        self.current_slot = slot;
+        let Some((_, sessions)) = self.keys.get_mut(slot) else {
+            return Ok(());
+        };
+        let at = place(
+            stage,
+            sessions,
+            arrival.window,
+            &mut self.holds,
+            &mut self.windows,
+        )?;
+        let session = &mut sessions.open[at];
+        session.ended = session.ended || stage.has_ended(session.window);
+        let before = hold_of(session);
+        session
+            .group
+            .add(stage, session.window, arrival.input, arrival.output_time);
+        self.holds.replace(before, hold_of(session));
+        if session.ended {
+            self.late.insert(slot);
+        }
+        let due = due(stage, session);
+        if due < sessions.timer {
+            sessions.timer = due;
+            self.timers.push(Reverse((due, slot)));
+        }
+        Ok(())
+    }
+
+    /// Emits a late pane for each group that took late elements.
+    pub(super) fn fire_late(
+        &mut self,
+        stage: &Stage<'_, A>,
+        out: &mut impl Emit<K, A::Output>,
+    ) -> Result<(), Fault> {
+        for slot in std::mem::take(&mut self.late) {
+            self.current_slot = slot;
+            let Some((key, sessions)) = self.keys.get_mut(slot) else {
+                continue;
+            };
+            for session in sessions.open.iter_mut().filter(|s| s.ended) {
+                let fired = session.group.fire(stage, session.window, PaneTiming::Late);
+                if let Some((output, stamp)) = fired {
+                    out.emit(key.clone(), output, stamp)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Emits the on-time panes of the windows that the watermark has passed, in the order of
+    /// their ends, and forgets those that have expired.
+    pub(super) fn fire_ended(
+        &mut self,
+        stage: &Stage<'_, A>,
+        out: &mut impl Emit<K, A::Output>,
+    ) -> Result<(), Fault> {
+        while let Some(&Reverse((time, slot))) = self.timers.peek() {
+            if stage.watermark <= time {
+                break;
+            }
+            self.timers.pop();
+            self.current_slot = slot;
+            let Some((key, sessions)) = self.keys.get_mut(slot) else {
+                continue;
+            };
+            if sessions.timer != time {
+                continue;
+            }
+            for session in &mut sessions.open {
+                // One window at a time, at its own time: keys fire in the order of their ends.
+                if session.ended || due(stage, session) > time {
+                    continue;
+                }
+                let before = hold_of(session);
+                let fired = session
+                    .group
+                    .fire(stage, session.window, PaneTiming::OnTime);
+                session.ended = true;
+                self.holds.replace(before, None);
+                if let Some((output, stamp)) = fired {
+                    out.emit(key.clone(), output, stamp)?;
+                }
+            }
+            sessions
+                .open
+                .retain(|s| !(s.ended && stage.has_expired(s.window)));
+            let next = sessions.open.iter().map(|s| due(stage, s)).min();
+            match next {
+                Some(next) => {
+                    sessions.timer = next;
+                    self.timers.push(Reverse((next, slot)));
+                }
+                None => {
+                    self.keys.remove(slot);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_groups(&self) -> u64 {
+        let open = self.keys.iter().flat_map(|(_, s)| s.open.iter());
+        open.filter(|s| s.group.dirty).count() as u64
+    }
+
+    pub(super) fn current_key(&self) -> Option<&K> {
+        self.keys.key(self.current_slot)
+    }
+}
+
+/// Returns when a window fires, or, after that, is forgotten.
+fn due<A: Aggregate>(stage: &Stage<'_, A>, session: &Session<A::Accumulator>) -> Timestamp {
+    if session.ended {
+        stage.strategy.expiry(session.window)
+    } else {
+        session.window.max_timestamp()
+    }
+}
+
+/// Returns the time at which a group holds the watermark: late elements hold nothing.
+fn hold_of<A>(session: &Session<A>) -> Option<Timestamp> {
+    (session.group.dirty && !session.ended).then_some(session.group.output_time)
+}
+
+/// Merges `window` into the key's windows, and returns the place of the one that it is now in.
+fn place<A: Aggregate>(
+    stage: &Stage<'_, A>,
+    sessions: &mut Sessions<A::Accumulator>,
+    window: Window,
+    holds: &mut Holds,
+    windows: &mut Vec<Window>,
+) -> Result<usize, BoxError> {
+    let open = &mut sessions.open;
+    if let Some(at) = open.iter().position(|s| s.window == window) {
+        return Ok(at);
+    }
+    windows.clear();
+    windows.extend(open.iter().map(|s| s.window));
+    windows.push(window);
+    windows.sort_unstable_by_key(|w| (w.start(), w.end()));
+    let merged = stage.strategy.window_fn.merge(windows);
+    let target_of = |window: Window| {
+        let has = |m: &Window| m.start() <= window.start() && window.end() <= m.end();
+        merged.iter().copied().find(has)
+    };
+    let lost = |window: Window| {
+        BoxError::from(format!(
+            "the WindowFn's merge returned no window that holds {window}: {merged:?}"
+        ))
+    };
+    let target = target_of(window).ok_or_else(|| lost(window))?;
+    // What was in other windows of the same target moves into one group. The window that stays
+    // as it is keeps its panes' count; a new one begins at 0.
+    let mut at = 0;
+    let mut into: Option<usize> = None;
+    while at < open.len() {
+        let now = target_of(open[at].window).ok_or_else(|| lost(open[at].window))?;
+        if now != open[at].window {
+            let session = &mut open[at];
+            let before = hold_of(session);
+            session.window = now;
+            session.group.panes = 0;
+            session.ended = stage.has_ended(now);
+            refold(stage, &mut session.group, now);
+            holds.replace(before, hold_of(session));
+        }
+        if now == target {
+            match into {
+                None => into = Some(at),
+                Some(first) => {
+                    let other = open.remove(at);
+                    let before = (hold_of(&open[first]), hold_of(&other));
+                    holds.replace(before.1, None);
+                    join(stage, &mut open[first], other);
+                    holds.replace(before.0, hold_of(&open[first]));
+                    continue;
+                }
+            }
+        }
+        at += 1;
+    }
+    if let Some(at) = into {
+        return Ok(at);
+    }
+    let at = open.partition_point(|s| s.window.start() <= target.start());
+    open.insert(
+        at,
+        Session {
+            window: target,
+            group: Group::new(),
+            ended: false,
+        },
+    );
+    Ok(at)
+}
+
+/// Folds a group's output time again, for the end of its window may have moved.
+fn refold<A: Aggregate>(stage: &Stage<'_, A>, group: &mut Group<A::Accumulator>, window: Window) {
+    let combiner = stage.strategy.timestamp_combiner;
+    group.output_time = combiner.combine(window, group.output_time, group.output_time);
+}
+
+/// Moves a group into another of the same window.
+fn join<A: Aggregate>(
+    stage: &Stage<'_, A>,
+    into: &mut Session<A::Accumulator>,
+    other: Session<A::Accumulator>,
+) {
+    let group = &mut into.group;
+    let combiner = stage.strategy.timestamp_combiner;
+    group.output_time = match (group.dirty, other.group.dirty) {
+        (true, true) => combiner.combine(into.window, group.output_time, other.group.output_time),
+        (false, true) => other.group.output_time,
+        _ => group.output_time,
+    };
+    group.dirty |= other.group.dirty;
+    group.panes = group.panes.max(other.group.panes);
+    group.accumulator = match (group.accumulator.take(), other.group.accumulator) {
+        (Some(mut a), Some(b)) => {
+            stage.aggregate.merge(&mut a, b);
+            Some(a)
+        }
+        (a, b) => a.or(b),
+    };
+}

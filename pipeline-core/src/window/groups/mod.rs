@@ -1,0 +1,297 @@
+//! The groups of a grouping stage: elements gathered by key and window until they are emitted.
+//!
+//! This is the model's heart, kept apart from operators, threads and types of transforms:
+//! [`Groups`] takes (key, window, input) and watermarks, and emits (key, output, stamp).
+//!
+//! - An element is dropped when the stage's input watermark is past its own window's expiry,
+//!   judged before any merging (RG, "late data"; Java's `LateDataDroppingDoFnRunner`).
+//! - The default trigger: one on-time pane when the watermark passes the end of the window, if it
+//!   holds an element; then a late pane for each bundle that brings late elements.
+//! - A pane's timestamp is folded from its elements' by the strategy's timestamp combiner. (Beam
+//!   leaves late elements out of the fold where it would lie before the output watermark; here the
+//!   fold is the same whether or not elements were combined on the way.)
+//! - The watermark behind the stage is held at the earliest timestamp still to be emitted.
+//! - A window is forgotten at its expiry.
+
+mod aligned;
+mod merging;
+
+use crate::batch::Stamp;
+use crate::coder::Key;
+use crate::error::BoxError;
+use crate::state::holds::Holds;
+use crate::time::Timestamp;
+use crate::window::{
+    AccumulationMode, PaneInfo, PaneTiming, TimestampCombiner, Window, WindowingStrategy,
+};
+
+use aligned::AlignedGroups;
+use merging::MergingGroups;
+
+/// What a grouping does with the elements of a group.
+pub(crate) trait Aggregate {
+    /// What comes in for a key.
+    type Input;
+    /// What a group holds.
+    type Accumulator;
+    /// What a pane holds.
+    type Output;
+
+    /// Begins a group.
+    fn create(&self) -> Self::Accumulator;
+    /// Begins a group with its first input. Default: [`Aggregate::create`], then add.
+    fn first(&self, input: Self::Input) -> Self::Accumulator {
+        let mut accumulator = self.create();
+        self.add(&mut accumulator, input);
+        accumulator
+    }
+    /// Adds to a group.
+    fn add(&self, accumulator: &mut Self::Accumulator, input: Self::Input);
+    /// Adds all of `other` to a group.
+    fn merge(&self, accumulator: &mut Self::Accumulator, other: Self::Accumulator);
+    /// Makes the output of a group that ends.
+    fn extract(&self, accumulator: Self::Accumulator) -> Self::Output;
+    /// Makes the output of a group that goes on.
+    fn peek(&self, accumulator: &Self::Accumulator) -> Self::Output;
+}
+
+/// One element, or several combined, on the way into a group.
+pub(crate) struct Arrival<I> {
+    pub(crate) input: I,
+    /// The element's window, before merging.
+    pub(crate) window: Window,
+    /// The output time of the element, or the fold over several.
+    pub(crate) output_time: Timestamp,
+}
+
+/// Takes what groups emit.
+pub(crate) trait Emit<K, O> {
+    fn emit(&mut self, key: K, output: O, stamp: Stamp) -> Result<(), crate::user_code::Fault>;
+}
+
+/// Whether an element was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Taken,
+    DroppedLate,
+}
+
+/// The groups of one worker at one stage.
+pub(crate) struct Groups<K, A: Aggregate> {
+    strategy: WindowingStrategy,
+    watermark: Timestamp,
+    kind: GroupsKind<K, A>,
+}
+
+enum GroupsKind<K, A: Aggregate> {
+    /// Windows do not merge: keys of one window fire together, the window is the timer.
+    Aligned(AlignedGroups<K, A>),
+    /// Windows merge per key: each key has a timer.
+    Merging(MergingGroups<K, A>),
+}
+
+/// What is shared by both kinds: the aggregate and the present state of the stage.
+pub(crate) struct Stage<'a, A> {
+    pub(crate) aggregate: &'a A,
+    pub(crate) strategy: &'a WindowingStrategy,
+    pub(crate) watermark: Timestamp,
+}
+
+impl<A> Stage<'_, A> {
+    /// Tells whether the watermark is past the end of the window.
+    fn has_ended(&self, window: Window) -> bool {
+        self.watermark > window.max_timestamp()
+    }
+
+    fn has_expired(&self, window: Window) -> bool {
+        self.watermark > self.strategy.expiry(window)
+    }
+
+    fn accumulates(&self) -> bool {
+        self.strategy.accumulation == AccumulationMode::Accumulating
+    }
+
+    /// Describes the firing number `index` of a window.
+    fn pane(&self, window: Window, timing: PaneTiming, index: u32) -> PaneInfo {
+        // Without early firings every firing is on time or late, so both indexes count alike.
+        let on_time_index = i32::try_from(index).unwrap_or(i32::MAX);
+        PaneInfo::new(timing, self.has_expired(window), index, on_time_index)
+    }
+}
+
+impl<K: Key, A: Aggregate> Groups<K, A> {
+    pub(crate) fn new(strategy: WindowingStrategy) -> Self {
+        let kind = if strategy.merges() {
+            GroupsKind::Merging(MergingGroups::new(&strategy))
+        } else {
+            GroupsKind::Aligned(AlignedGroups::new(&strategy))
+        };
+        Groups {
+            strategy,
+            watermark: Timestamp::MIN,
+            kind,
+        }
+    }
+
+    /// Returns the input watermark as of the last [`Groups::advance`].
+    pub(crate) fn watermark(&self) -> Timestamp {
+        self.watermark
+    }
+
+    /// Adds an element to its group, unless its window has expired.
+    #[inline]
+    pub(crate) fn add(
+        &mut self,
+        aggregate: &A,
+        key: K,
+        arrival: Arrival<A::Input>,
+    ) -> Result<Admission, BoxError> {
+        let stage = Stage {
+            aggregate,
+            strategy: &self.strategy,
+            watermark: self.watermark,
+        };
+        if stage.has_expired(arrival.window) {
+            return Ok(Admission::DroppedLate);
+        }
+        match &mut self.kind {
+            GroupsKind::Aligned(groups) => groups.add(&stage, key, arrival),
+            GroupsKind::Merging(groups) => groups.add(&stage, key, arrival)?,
+        }
+        Ok(Admission::Taken)
+    }
+
+    /// Ends a bundle: emits the late panes that it made, then, as the input watermark becomes
+    /// `watermark`, what that lets fire.
+    pub(crate) fn advance(
+        &mut self,
+        aggregate: &A,
+        watermark: Timestamp,
+        out: &mut impl Emit<K, A::Output>,
+    ) -> Result<(), crate::user_code::Fault> {
+        let mut stage = Stage {
+            aggregate,
+            strategy: &self.strategy,
+            watermark: self.watermark,
+        };
+        match &mut self.kind {
+            GroupsKind::Aligned(groups) => groups.fire_late(&stage, out)?,
+            GroupsKind::Merging(groups) => groups.fire_late(&stage, out)?,
+        }
+        if watermark > self.watermark {
+            self.watermark = watermark;
+            stage.watermark = watermark;
+            match &mut self.kind {
+                GroupsKind::Aligned(groups) => groups.fire_ended(&stage, out)?,
+                GroupsKind::Merging(groups) => groups.fire_ended(&stage, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the earliest timestamp that is still to be emitted on time.
+    pub(crate) fn hold(&self) -> Timestamp {
+        match &self.kind {
+            GroupsKind::Aligned(groups) => groups.holds.earliest(),
+            GroupsKind::Merging(groups) => groups.holds.earliest(),
+        }
+    }
+
+    /// Returns the number of (key, window) whose elements have not been emitted.
+    pub(crate) fn open_groups(&self) -> u64 {
+        match &self.kind {
+            GroupsKind::Aligned(groups) => groups.open_groups(),
+            GroupsKind::Merging(groups) => groups.open_groups(),
+        }
+    }
+
+    /// Returns the key that was worked on last, to name it when user code panics.
+    pub(crate) fn current_key(&self) -> Option<&K> {
+        match &self.kind {
+            GroupsKind::Aligned(groups) => groups.current_key(),
+            GroupsKind::Merging(groups) => groups.current_key(),
+        }
+    }
+}
+
+/// Returns the holds of a stage. With [`TimestampCombiner::EndOfWindow`] there is nothing to
+/// count: a group that has not been emitted is in a window that has not ended, so its output is
+/// never before the input watermark.
+fn holds(strategy: &WindowingStrategy) -> Holds {
+    if strategy.timestamp_combiner == TimestampCombiner::EndOfWindow {
+        Holds::none()
+    } else {
+        Holds::counting()
+    }
+}
+
+/// What is gathered for one key in one window.
+struct Group<A> {
+    /// `None` when there is nothing that a further pane would have to hold.
+    accumulator: Option<A>,
+    /// There are elements that no pane has held.
+    dirty: bool,
+    /// The output time folded over the elements since the last pane.
+    output_time: Timestamp,
+    /// The number of panes emitted.
+    panes: u32,
+}
+
+impl<A> Group<A> {
+    const fn new() -> Self {
+        Group {
+            accumulator: None,
+            dirty: false,
+            output_time: Timestamp::MAX,
+            panes: 0,
+        }
+    }
+
+    /// Adds an input; `window` is that of the group after merging.
+    #[inline]
+    fn add<G: Aggregate<Accumulator = A>>(
+        &mut self,
+        stage: &Stage<'_, G>,
+        window: Window,
+        input: G::Input,
+        output_time: Timestamp,
+    ) {
+        let combiner = stage.strategy.timestamp_combiner;
+        self.output_time = if self.dirty {
+            combiner.combine(window, self.output_time, output_time)
+        } else {
+            // Folded once, so that the end of a merged window counts.
+            combiner.combine(window, output_time, output_time)
+        };
+        self.dirty = true;
+        match &mut self.accumulator {
+            Some(accumulator) => stage.aggregate.add(accumulator, input),
+            none => *none = Some(stage.aggregate.first(input)),
+        }
+    }
+
+    /// Takes the pane that fires, if there is one: what it holds and its stamp.
+    fn fire<G: Aggregate<Accumulator = A>>(
+        &mut self,
+        stage: &Stage<'_, G>,
+        window: Window,
+        timing: PaneTiming,
+    ) -> Option<(G::Output, Stamp)> {
+        if !self.dirty {
+            return None;
+        }
+        let output = if stage.accumulates() && !stage.has_expired(window) {
+            stage.aggregate.peek(self.accumulator.as_ref()?)
+        } else {
+            stage.aggregate.extract(self.accumulator.take()?)
+        };
+        let stamp = Stamp {
+            timestamp: self.output_time,
+            window,
+            pane: stage.pane(window, timing, self.panes),
+        };
+        self.dirty = false;
+        self.panes += 1;
+        Some((output, stamp))
+    }
+}

@@ -1,0 +1,163 @@
+//! How tables stand in SQLite, and the table that describes them.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::failure::storage;
+use crate::bigquery::error::{BigQueryError, BigQueryErrorKind};
+use crate::bigquery::googlesql::{Catalog, Object};
+use crate::bigquery::schema::{ColumnType, Mode, TableSchema, check_name};
+
+/// Marks the file as a warehouse ("BQwh").
+pub(super) const APPLICATION_ID: i32 = 0x4251_7768;
+/// Version of the layout; another one is refused.
+pub(super) const LAYOUT_VERSION: i32 = 1;
+
+/// The table of tables and views. No name of a user's table has a space, so none meets it.
+const META: &str = "\"warehouse meta\"";
+/// The column of row ids, kept apart from the user's columns in the same way.
+pub(super) const ROW_ID: &str = "\"row id\"";
+
+/// A table or view by its definition.
+pub(super) enum Definition {
+    Table(TableSchema),
+    View(String),
+}
+
+/// Creates the table of tables.
+pub(super) fn initialise(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "CREATE TABLE {META} (name TEXT NOT NULL COLLATE NOCASE PRIMARY KEY, kind TEXT NOT NULL, definition TEXT NOT NULL) STRICT;"
+    ))
+}
+
+/// Takes the table's own name from `project.dataset.table`, and checks it.
+pub(super) fn plain_name(name: &str) -> Result<&str, BigQueryError> {
+    let plain = name.rsplit('.').next().unwrap_or(name);
+    let reserved = plain.len() >= 7 && plain.as_bytes()[..7].eq_ignore_ascii_case(b"sqlite_");
+    let checked = match reserved {
+        true => Err(format!("table name `{plain}` cannot begin with sqlite_")),
+        false => check_name("table", plain, 1024),
+    };
+    checked.map_err(|reason| BigQueryErrorKind::InvalidSchema { reason })?;
+    Ok(plain)
+}
+
+/// Finds a table or view in any spelling; returns the spelling that is there.
+pub(super) fn find(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<(String, Definition)>, BigQueryError> {
+    let found = connection
+        .prepare_cached(&format!(
+            "SELECT name, kind, definition FROM {META} WHERE name = ?1"
+        ))
+        .and_then(|mut statement| {
+            let row = |row: &rusqlite::Row<'_>| {
+                Ok((
+                    row.get(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, String>(2)?,
+                ))
+            };
+            statement.query_row([name], row).optional()
+        })
+        .map_err(storage("reading the list of tables"))?;
+    found
+        .map(|(name, kind, definition)| Ok((name, decode(&kind, definition)?)))
+        .transpose()
+}
+
+/// Reads what queries can name.
+pub(super) fn catalog(connection: &Connection) -> Result<Catalog, BigQueryError> {
+    let mut catalog = Catalog::default();
+    let read = |connection: &Connection| -> rusqlite::Result<Vec<(String, String, String)>> {
+        let mut statement =
+            connection.prepare_cached(&format!("SELECT name, kind, definition FROM {META}"))?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        rows.collect()
+    };
+    for (name, kind, definition) in
+        read(connection).map_err(storage("reading the list of tables"))?
+    {
+        let object = match decode(&kind, definition)? {
+            Definition::View(sql) => Object::View { sql },
+            Definition::Table(schema) => {
+                let columns = schema
+                    .columns
+                    .into_iter()
+                    .map(|column| (column.name, column.column_type))
+                    .collect();
+                Object::Table { columns }
+            }
+        };
+        catalog.insert(name, object);
+    }
+    Ok(catalog)
+}
+
+fn decode(kind: &str, definition: String) -> Result<Definition, BigQueryError> {
+    if kind == "view" {
+        return Ok(Definition::View(definition));
+    }
+    serde_json::from_str(&definition)
+        .map(Definition::Table)
+        .map_err(|error| {
+            let action = "reading the schema of a table".to_owned();
+            BigQueryErrorKind::Storage {
+                action,
+                reason: error.to_string(),
+            }
+            .into()
+        })
+}
+
+/// Creates a table and describes it. Runs within the caller's transaction.
+pub(super) fn create_table(
+    connection: &Connection,
+    name: &str,
+    schema: &TableSchema,
+) -> Result<(), BigQueryError> {
+    let mut columns = Vec::new();
+    for column in &schema.columns {
+        let stored = match column.column_type {
+            ColumnType::String => "TEXT",
+            ColumnType::Float64 => "REAL",
+            ColumnType::Int64 | ColumnType::Bool | ColumnType::Timestamp => "INTEGER",
+        };
+        let required = if column.mode == Mode::Required {
+            " NOT NULL"
+        } else {
+            ""
+        };
+        columns.push(format!("\"{}\" {stored}{required}", column.name));
+    }
+    columns.push(match &schema.upsert_key {
+        Some(upsert) => format!("UNIQUE (\"{}\")", upsert.key),
+        None => format!("{ROW_ID} TEXT UNIQUE"),
+    });
+    let action = || format!("creating table `{name}`");
+    connection
+        .execute_batch(&format!(
+            "CREATE TABLE \"{name}\" ({}) STRICT;",
+            columns.join(", ")
+        ))
+        .map_err(storage(action()))?;
+    let definition = serde_json::to_string(schema).map_err(|error| BigQueryErrorKind::Storage {
+        action: action(),
+        reason: error.to_string(),
+    })?;
+    describe(connection, name, "table", &definition).map_err(storage(action()))
+}
+
+/// Stores the definition of a table or view in place of an earlier one.
+pub(super) fn describe(
+    connection: &Connection,
+    name: &str,
+    kind: &str,
+    definition: &str,
+) -> rusqlite::Result<()> {
+    let sql = format!("INSERT OR REPLACE INTO {META} (name, kind, definition) VALUES (?1, ?2, ?3)");
+    connection
+        .execute(&sql, [name, kind, definition])
+        .map(|_| ())
+}

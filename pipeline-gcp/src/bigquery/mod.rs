@@ -1,0 +1,29 @@
+//! BigQuery: table schemas, rows, the service trait and its embedded stand-in.
+//!
+//! [`BigQuery`] is what a sink or an example talks to. [`LocalWarehouse`] implements it in a folder,
+//! without a network or an account: tables live in an SQLite file, appends are atomic and idempotent by
+//! row id, and queries and views are written in GoogleSQL, the very text that BigQuery gets. What the
+//! embedded warehouse does not understand it refuses with a position; it never guesses (see [`googlesql`]).
+//!
+//! | file | what stands there |
+//! |---|---|
+//! | `schema.rs`, `row.rs`, `value.rs`, `timestamp.rs` | columns, rows, typed values, TIMESTAMP text |
+//! | `service.rs`, `error.rs` | the trait and its error |
+//! | `local/` | the embedded warehouse |
+//! | `googlesql/` | GoogleSQL checked, typed and translated |
+
+mod error;
+pub mod googlesql;
+mod local;
+mod row;
+mod schema;
+mod service;
+pub mod timestamp;
+mod value;
+
+pub use error::{BigQueryError, BigQueryErrorKind};
+pub use local::{JournalEntry, LocalWarehouse};
+pub use row::Row;
+pub use schema::{Column, ColumnType, Mode, TableSchema};
+pub use service::{AppendOutcome, BigQuery, QueryResult, ResultColumn, RowError, UpsertOutcome};
+pub use value::Value;

@@ -1,0 +1,8 @@
+//! Google Cloud's services for [`pipeline_core`]: Pub/Sub and BigQuery, each behind one trait, with
+//! a stand-in that runs in this process.
+//!
+//! - [`pubsub`]: messages, the service trait, an in-process topic.
+//! - [`bigquery`]: tables and rows, the service trait, an embedded warehouse that runs GoogleSQL.
+
+pub mod bigquery;
+pub mod pubsub;

@@ -1,0 +1,5 @@
+//! The domain of courier_chat, without a pipeline.
+
+mod conversation;
+mod input;
+mod publisher;

@@ -1,6 +1,6 @@
 //! Describes the chat between couriers and customers: what comes in, what is summarised, what goes out.
 //!
-//! Pure domain code: it knows no pipeline, no threads and, but for the publisher, no service.
+//! The domain, which knows no pipeline and no threads:
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -11,16 +11,33 @@
 //! | [`csv`] | the final table as a file |
 //! | [`input`] | lines of NDJSON and their ids |
 //! | [`generate`] | seeded conversations of any number |
+//!
+//! The pipeline and the program:
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`mod@pipeline`] | the pipeline, from records to tables |
+//! | [`record`] | records, events with their ids |
+//! | [`summary`] | the messages of an order, combined |
+//! | [`join`] | conversations meet the city of their order |
+//! | [`tables`] | the tables' columns and rows |
+//! | [`file_source`] | the input as a bounded source |
 //! | [`publisher`] | the lines of a file onto a topic |
 
 pub mod conversation;
 pub mod csv;
 pub mod event;
 pub mod event_time;
+pub mod file_source;
 pub mod generate;
 pub mod input;
+pub mod join;
 pub mod parse;
+pub mod pipeline;
 pub mod publisher;
+pub mod record;
+pub mod summary;
+pub mod tables;
 
 pub use conversation::{Conversation, ConversationRow};
 pub use event::{ChatEvent, ChatMessage, OrderEvent, Sender};

@@ -6,11 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::input::{Line, LineCounts, LineId, LineReader};
+use super::input::{Line, LineCounts, LineReader};
 use pipeline_gcp::pubsub::{NewMessage, PubSub, PubSubError};
 
 /// The attribute that holds a message's [`LineId`], its identity.
 pub const ID_ATTRIBUTE: &str = "id";
+
+/// The attribute that holds the length of a record of which only the beginning was published.
+pub const LENGTH_ATTRIBUTE: &str = "length";
 
 /// Says why publishing stopped; the lines before are published.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +42,9 @@ pub enum PublishError {
 /// Publishes every record of `lines` with the attribute [`ID_ATTRIBUTE`], one every `interval`, until the input ends.
 ///
 /// The first goes out at once, the n-th no earlier than n − 1 intervals later; zero publishes as fast as the topic
-/// takes them. A record that is too long for a message is handed to `too_long` with its id, its first
-/// [`PREFIX`](super::input::PREFIX) bytes and its length, and not published. The topic is left open. Reading the input
-/// blocks the thread, so give standard input a thread of its own.
+/// takes them. Of a record that is too long for a message, the first [`PREFIX`](super::input::PREFIX) bytes are
+/// published, with its length in the attribute [`LENGTH_ATTRIBUTE`]. The topic is left open. Reading the input blocks
+/// the thread, so give standard input a thread of its own.
 ///
 /// # Errors
 /// [`PublishError`], with the line at which it stopped.
@@ -50,7 +53,6 @@ pub async fn publish_lines<R: BufRead>(
     service: &dyn PubSub,
     topic: &str,
     interval: Duration,
-    mut too_long: impl FnMut(LineId, &[u8], u64),
 ) -> Result<LineCounts, PublishError> {
     let mut next = Instant::now();
     loop {
@@ -63,10 +65,12 @@ pub async fn publish_lines<R: BufRead>(
                 });
             }
             Ok(None) => return Ok(lines.counts()),
-            Ok(Some(Line::TooLong { id, prefix, length })) => {
-                too_long(id, prefix, length);
-                continue;
-            }
+            Ok(Some(Line::TooLong { id, prefix, length })) => (
+                id,
+                NewMessage::new(Bytes::copy_from_slice(prefix))
+                    .attribute(ID_ATTRIBUTE, id.to_string())
+                    .attribute(LENGTH_ATTRIBUTE, length.to_string()),
+            ),
             Ok(Some(Line::Record { id, bytes })) => (
                 id,
                 NewMessage::new(Bytes::copy_from_slice(bytes))

@@ -6,7 +6,8 @@ use pipeline_gcp::bigquery::{
 use pollster::block_on;
 use serde_json::Value as Json;
 
-const VIEW: &str = include_str!("../../examples/courier_chat/customer_courier_conversations.sql");
+const VIEW: &str =
+    include_str!("../../examples/courier_chat/customer_courier_conversations_view.sql");
 
 fn conversations() -> TableSchema {
     TableSchema::new([
@@ -40,7 +41,7 @@ fn warehouse(dir: &std::path::Path) -> LocalWarehouse {
 }
 
 fn csv(warehouse: &LocalWarehouse) -> String {
-    let sql = "SELECT * FROM customer_courier_conversations ORDER BY order_id";
+    let sql = "SELECT * FROM customer_courier_conversations_view ORDER BY order_id";
     let result = block_on(warehouse.query(sql)).unwrap();
     let mut text = result
         .columns

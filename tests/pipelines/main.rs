@@ -1,4 +1,5 @@
 //! Whole pipelines, and the domains they are made of.
 
 mod chat;
+mod courier_chat;
 mod expected_conversations;

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `schema.rs`, `row.rs`, `value.rs`, `timestamp.rs` | columns, rows, typed values, TIMESTAMP text |
 //! | `service.rs`, `error.rs` | the trait and its error |
+//! | `sink.rs` | a collection into a table |
 //! | `local/` | the embedded warehouse |
 //! | `googlesql/` | GoogleSQL checked, typed and translated |
 
@@ -18,6 +19,7 @@ mod local;
 mod row;
 mod schema;
 mod service;
+mod sink;
 pub mod timestamp;
 mod value;
 
@@ -26,4 +28,5 @@ pub use local::{JournalEntry, LocalWarehouse};
 pub use row::Row;
 pub use schema::{Column, ColumnType, Mode, TableSchema};
 pub use service::{AppendOutcome, BigQuery, QueryResult, ResultColumn, RowError, UpsertOutcome};
+pub use sink::{TableSink, TableWriter};
 pub use value::Value;

@@ -1,14 +1,16 @@
 //! Carries messages through Pub/Sub, in the cloud's terms: topics, subscriptions, acknowledgements.
 //!
 //! [`PubSub`] is the service as a program sees it; [`LocalPubSub`] is a topic within the process that keeps the same
-//! rules, for runs without a cloud and for tests. Message types, limits and errors are common to both.
+//! rules, for runs without a cloud and for tests. [`PubSubSource`] reads a subscription in a pipeline. Message types, limits and errors are common to both.
 //!
 //! Rules follow Google's documentation of Pub/Sub: "Subscription overview", "Pull subscriptions" and "Quotas and limits".
 
 pub mod local;
 pub mod message;
 pub mod service;
+pub mod source;
 
 pub use local::{Counters, JournalEntry, LocalPubSub, Redelivery};
 pub use message::{InvalidMessage, Message, NewMessage};
 pub use service::{PubSub, PubSubError, PubSubErrorKind, Pulled, ReceivedMessage};
+pub use source::{PubSubReader, PubSubSource};

@@ -1,6 +1,6 @@
 -- One row an order that has both a message and a city: the conversation of its customer and its courier.
 -- Over the append-only base tables `conversations` (one row a chat message) and `orders` (one row an order event).
-CREATE OR REPLACE VIEW `customer_courier_conversations` AS
+CREATE OR REPLACE VIEW `customer_courier_conversations_view` AS
 WITH
   -- A message that was stored twice counts once.
   messages AS (

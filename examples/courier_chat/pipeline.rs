@@ -1,0 +1,175 @@
+//! The pipeline, from records to tables.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pipeline_core::prelude::*;
+use pipeline_core::{BuiltPipeline, PCollection};
+use pipeline_gcp::bigquery::{BigQuery, TableSink};
+use pipeline_gcp::pubsub::{Message, PubSub, PubSubSource};
+
+use super::event::{ChatEvent, ChatMessage};
+use super::file_source::{FileSource, OpenInput};
+use super::input::LineCounts;
+use super::join::{CityEvent, Unmatched, join_city};
+use super::publisher::ID_ATTRIBUTE;
+use super::record::{Identified, ParsedRecord, Record};
+use super::summary::Summarise;
+use super::tables;
+
+/// A visit ends when no message has come for so long, in event time.
+pub const SESSION_GAP: Duration = Duration::from_secs(30 * 60);
+
+/// The path of the step whose elements in are the orders that found no partner.
+pub const UNMATCHED: &str = "Unmatched";
+
+/// Where records come from.
+#[derive(Clone)]
+pub enum Input {
+    /// A subscription: the pipeline streams.
+    Subscription {
+        /// The service.
+        service: Arc<dyn PubSub>,
+        /// The subscription's name.
+        name: String,
+    },
+    /// A file or the like, read once and whole.
+    File {
+        /// Opens it.
+        open: OpenInput,
+        /// Where to leave how many lines there were.
+        counts: Arc<Mutex<LineCounts>>,
+    },
+}
+
+/// How the pipeline is to be built.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How far behind the latest message another may be.
+    pub max_disorder: Duration,
+    /// How long a visit takes late messages.
+    pub allowed_lateness: Duration,
+    /// Whether the base tables are written. The final table does not need them.
+    pub base_tables: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            max_disorder: Duration::from_secs(60),
+            allowed_lateness: Duration::from_secs(24 * 3600),
+            base_tables: true,
+        }
+    }
+}
+
+/// Builds the pipeline.
+///
+/// # Errors
+/// The pipeline is not well formed: a defect of this function.
+pub fn build<D: Sink<Item = BadRecord>>(
+    input: Input,
+    warehouse: &Arc<dyn BigQuery>,
+    dead_letters: D,
+    settings: &Settings,
+) -> Result<BuiltPipeline, Error> {
+    Pipeline::build(|p| {
+        let parsed = read(p, input, settings).try_map("Parse", Record::event);
+        let (messages, cities) = parsed.ok.par_do("Route", Route);
+
+        let visits = WindowInto::new(Sessions::with_gap(SESSION_GAP))
+            .allowed_lateness(settings.allowed_lateness);
+        let conversations = messages
+            .window_into("PerVisit", visits)
+            .key_by("ByOrder", |message| message.value.order_id)
+            .combine_per_key("Summarise", Summarise)
+            .window_into("Global", GlobalWindows);
+        let joined = join_city("JoinCity", &conversations, &cities);
+        // What found no partner is counted as what goes into this step.
+        let _ = joined.unmatched.filter(UNMATCHED, |_: &Unmatched| false);
+
+        let rows = TableSink::upsert(
+            Arc::clone(warehouse),
+            tables::FINAL,
+            tables::final_schema(),
+            tables::final_row,
+        );
+        let written = joined.complete.write("WriteFinal", rows);
+        let mut lost = vec![joined.dead_letters, written.refused];
+        if settings.base_tables {
+            lost.extend(write_base_tables(warehouse, &messages, &cities));
+        }
+        parsed
+            .dead_letters
+            .flatten("DeadLetters", &lost)
+            .write("WriteDeadLetters", dead_letters);
+    })
+}
+
+/// Reads records with their ids and times.
+fn read(p: &Pipeline, input: Input, settings: &Settings) -> PCollection<Record> {
+    match input {
+        Input::Subscription { service, name } => {
+            let source = PubSubSource::new(service, name)
+                .id_attribute(ID_ATTRIBUTE)
+                .max_disorder(settings.max_disorder)
+                .timestamp_with(|message| Record::from_message(message).event_time());
+            p.read("ReadSubscription", source)
+                .map("Record", |message: Message| Record::from_message(&message))
+        }
+        Input::File { open, counts } => p.read("ReadFile", FileSource::new(open, counts)),
+    }
+}
+
+/// Writes what came in as it came in, and returns the records that the tables refused.
+fn write_base_tables(
+    warehouse: &Arc<dyn BigQuery>,
+    messages: &PCollection<Identified<ChatMessage>>,
+    cities: &PCollection<CityEvent>,
+) -> [PCollection<BadRecord>; 2] {
+    let conversations = TableSink::append(
+        Arc::clone(warehouse),
+        tables::CONVERSATIONS,
+        tables::conversations_schema(),
+        tables::conversations_row,
+    );
+    let orders = TableSink::append(
+        Arc::clone(warehouse),
+        tables::ORDERS,
+        tables::orders_schema(),
+        |city: &CityEvent| tables::orders_row(&city.event),
+    );
+    [
+        messages.write("WriteConversations", conversations).refused,
+        cities.write("WriteOrders", orders).refused,
+    ]
+}
+
+/// Sends messages and order events separate ways.
+#[derive(Clone)]
+struct Route;
+
+impl DoFn for Route {
+    type Input = ParsedRecord;
+    type Outputs = (Out<Identified<ChatMessage>>, Out<CityEvent>);
+
+    fn process(
+        &mut self,
+        ParsedRecord {
+            id,
+            event,
+            original,
+        }: ParsedRecord,
+        _: &ElementContext,
+        (messages, cities): &mut Self::Outputs,
+    ) -> Result<(), BoxError> {
+        match event {
+            ChatEvent::Message(value) => messages.emit(Identified { id, value }),
+            ChatEvent::Order(value) => cities.emit(CityEvent {
+                event: Identified { id, value },
+                original,
+            }),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! courier_chat, whole: the pipeline of the example, over its stand-ins.
+
+mod expected;
+mod harness;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline_core::prelude::*;
+use tokio::sync::mpsc;
 
 use super::input::{LineCounts, LineReader};
 use super::record::Record;
@@ -11,11 +12,17 @@ use super::record::Record;
 /// Opens an input: once for each run.
 pub type OpenInput = Arc<dyn Fn() -> std::io::Result<Box<dyn Read + Send>> + Send + Sync>;
 
+/// Reads lines from an input of any kind.
+pub type Lines = LineReader<Box<dyn BufRead + Send>>;
+
 /// The size of the buffer in front of an input, in bytes.
-pub(super) const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 64 * 1024;
+
+/// The number of records that are read ahead from an input that may keep its reader waiting.
+const READ_AHEAD: usize = 1_024;
 
 /// Wraps an input into a line reader.
-pub fn lines(input: Box<dyn Read + Send>) -> LineReader<Box<dyn BufRead + Send>> {
+pub fn lines(input: Box<dyn Read + Send>) -> Lines {
     LineReader::new(Box::new(BufReader::with_capacity(BUFFER, input)))
 }
 
@@ -26,12 +33,19 @@ pub fn lines(input: Box<dyn Read + Send>) -> LineReader<Box<dyn BufRead + Send>>
 pub struct FileSource {
     open: OpenInput,
     counts: Arc<Mutex<LineCounts>>,
+    may_wait: bool,
 }
 
 impl FileSource {
     /// Reads what `open` opens, and leaves in `counts` how many lines there were of each kind.
-    pub fn new(open: OpenInput, counts: Arc<Mutex<LineCounts>>) -> Self {
-        FileSource { open, counts }
+    ///
+    /// An input that `may_wait` (standard input, say) is read on a thread of its own, so that it holds up no worker.
+    pub fn new(open: OpenInput, counts: Arc<Mutex<LineCounts>>, may_wait: bool) -> Self {
+        FileSource {
+            open,
+            counts,
+            may_wait,
+        }
     }
 }
 
@@ -51,30 +65,79 @@ impl Source for FileSource {
 
     fn open(&self, (): (), _: &ReadContext) -> Result<FileReader, Error> {
         let input = (self.open)().map_err(|error| Error::io("opening the input", error))?;
-        Ok(FileReader {
+        let counted = Counted {
             lines: lines(input),
             counts: Arc::clone(&self.counts),
-        })
+        };
+        Ok(FileReader(if self.may_wait {
+            Records::Ahead(counted.read_ahead()?)
+        } else {
+            Records::Here(counted)
+        }))
     }
 }
 
 /// Reads lines for a [`FileSource`].
-pub struct FileReader {
-    lines: LineReader<Box<dyn BufRead + Send>>,
+pub struct FileReader(Records);
+
+enum Records {
+    Here(Counted),
+    Ahead(mpsc::Receiver<Result<Record, Error>>),
+}
+
+/// Reads records, and leaves the counts behind at the end.
+struct Counted {
+    lines: Lines,
     counts: Arc<Mutex<LineCounts>>,
+}
+
+impl Counted {
+    fn next(&mut self) -> Option<Result<Record, Error>> {
+        match self.lines.next_line() {
+            Ok(Some(line)) => Some(Ok(Record::from_line(line))),
+            Ok(None) => {
+                let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+                *counts = self.lines.counts();
+                None
+            }
+            Err(error) => Some(Err(Error::io("reading the input", error))),
+        }
+    }
+
+    /// Reads on a thread, which ends when nobody wants its records any more.
+    fn read_ahead(mut self) -> Result<mpsc::Receiver<Result<Record, Error>>, Error> {
+        let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        let read = move || {
+            while let Some(record) = self.next() {
+                let failed = record.is_err();
+                if sender.blocking_send(record).is_err() || failed {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("input".into());
+        let spawned = thread.spawn(read);
+        spawned.map_err(|error| Error::io("starting a thread for the input", error))?;
+        Ok(receiver)
+    }
 }
 
 impl Reader<Record, ()> for FileReader {
     async fn read(&mut self, batch: &mut ReadBatch<Record, ()>) -> Result<ReadStatus, Error> {
         while batch.room() > 0 {
-            let line = self.lines.next_line();
-            let line = line.map_err(|error| Error::io("reading the input", error))?;
-            let Some(line) = line else {
-                let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-                *counts = self.lines.counts();
+            let record = match &mut self.0 {
+                Records::Here(counted) => counted.next(),
+                Records::Ahead(records) if batch.is_empty() => records.recv().await,
+                Records::Ahead(records) => match records.try_recv() {
+                    Ok(record) => Some(record),
+                    Err(mpsc::error::TryRecvError::Empty) => return Ok(ReadStatus::More),
+                    Err(mpsc::error::TryRecvError::Disconnected) => None,
+                },
+            };
+            let Some(record) = record else {
                 return Ok(ReadStatus::Ended);
             };
-            let record = Record::from_line(line);
+            let record = record?;
             let timestamp = record.event_time().unwrap_or(Timestamp::MIN);
             batch.push(record, timestamp);
         }

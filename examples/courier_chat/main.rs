@@ -1,3 +1,23 @@
 //! Conversations between couriers and customers, from a topic to a table.
+//!
+//! `cargo run --example courier_chat` runs it on its sample data; `-- --help` lists its flags.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use pipeline_examples::courier_chat::options::Options;
+use pipeline_examples::courier_chat::program::{Ending, run};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(Ending::Finished) => ExitCode::SUCCESS,
+        Ok(Ending::Stopped) => ExitCode::from(130),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

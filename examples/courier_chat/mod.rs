@@ -23,6 +23,9 @@
 //! | [`tables`] | the tables' columns and rows |
 //! | [`file_source`] | the input as a bounded source |
 //! | [`publisher`] | the lines of a file onto a topic |
+//! | [`options`], [`program`] | the flags; topic, publisher, pipeline, results |
+//! | [`generated`] | generated conversations as an input |
+//! | [`progress`], [`report`] | what a person sees meanwhile and at the end |
 
 pub mod conversation;
 pub mod csv;
@@ -30,14 +33,20 @@ pub mod event;
 pub mod event_time;
 pub mod file_source;
 pub mod generate;
+pub mod generated;
 pub mod input;
 pub mod join;
+pub mod options;
 pub mod parse;
 pub mod pipeline;
+pub mod program;
+pub mod progress;
 pub mod publisher;
 pub mod record;
+pub mod report;
 pub mod summary;
 pub mod tables;
+pub mod tmp_dl;
 
 pub use conversation::{Conversation, ConversationRow};
 pub use event::{ChatEvent, ChatMessage, OrderEvent, Sender};

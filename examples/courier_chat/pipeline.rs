@@ -39,6 +39,8 @@ pub enum Input {
         open: OpenInput,
         /// Where to leave how many lines there were.
         counts: Arc<Mutex<LineCounts>>,
+        /// Whether it may keep its reader waiting, as standard input does.
+        may_wait: bool,
     },
 }
 
@@ -117,7 +119,11 @@ fn read(p: &Pipeline, input: Input, settings: &Settings) -> PCollection<Record> 
             p.read("ReadSubscription", source)
                 .map("Record", |message: Message| Record::from_message(&message))
         }
-        Input::File { open, counts } => p.read("ReadFile", FileSource::new(open, counts)),
+        Input::File {
+            open,
+            counts,
+            may_wait,
+        } => p.read("ReadFile", FileSource::new(open, counts, may_wait)),
     }
 }
 

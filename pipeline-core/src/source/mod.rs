@@ -170,6 +170,11 @@ impl<T, A> ReadBatch<T, A> {
         self.room.saturating_sub(self.batch.len())
     }
 
+    /// Tells whether nothing has been added yet.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
     /// Adds an element with its event time, in the global window.
     pub fn push(&mut self, value: T, timestamp: Timestamp) {
         self.batch.push(value, crate::batch::Stamp::at(timestamp));

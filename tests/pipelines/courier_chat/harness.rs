@@ -81,6 +81,7 @@ pub fn batch(input: &str, runner: &DirectRunner, settings: &Settings) -> Ran {
     let input = Input::File {
         open: Arc::new(open),
         counts: Arc::default(),
+        may_wait: false,
     };
     run(input, runner, settings)
 }

@@ -1,0 +1,154 @@
+//! The program's flags, named as Beam names them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// The default of `--input`: the sample data that comes with the example.
+const SAMPLE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/courier_chat/data/conversations.json"
+);
+
+/// Turns chat messages between couriers and customers, and order events, into one row per order.
+///
+/// A publisher puts the lines of --input onto a topic; the pipeline reads the topic's subscription, keeps messages and
+/// order events in base tables, gathers each order's visits, joins them with the order's city, and keeps a final table
+/// up to date. Everything runs in this process: topic and warehouse are stand-ins for Pub/Sub and BigQuery.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "courier_chat", version)]
+pub struct Options {
+    /// NDJSON file to publish; `-` is standard input
+    #[arg(long, value_name = "FILE", default_value = SAMPLE, hide_default_value = true,
+          conflicts_with_all = ["seed", "conversations"])]
+    pub input: String,
+
+    /// Pause between two lines, such as 5ms or 1s
+    #[arg(long = "publish_interval", alias = "publish-interval", value_name = "DURATION",
+          default_value = "0ms", value_parser = duration)]
+    pub publish_interval: Duration,
+
+    /// Folder of the embedded warehouse
+    #[arg(long, value_name = "DIR", default_value = "target/courier_chat")]
+    pub warehouse: PathBuf,
+
+    /// CSV file of the final table [default: customer_courier_conversations.csv in the warehouse]
+    #[arg(long, value_name = "FILE.csv")]
+    pub output: Option<PathBuf>,
+
+    /// NDJSON file of the dead letters [default: dead_letters.ndjson in the warehouse]
+    #[arg(
+        long = "dead_letter_output",
+        alias = "dead-letter-output",
+        value_name = "FILE.ndjson"
+    )]
+    pub dead_letter_output: Option<PathBuf>,
+
+    /// How far behind the latest message another may be, in event time
+    #[arg(long = "max_disorder", alias = "max-disorder", value_name = "DURATION",
+          default_value = "60s", value_parser = duration)]
+    pub max_disorder: Duration,
+
+    /// How long a visit takes late messages, in event time
+    #[arg(long = "allowed_lateness", alias = "allowed-lateness", value_name = "DURATION",
+          default_value = "24h", value_parser = duration)]
+    pub allowed_lateness: Duration,
+
+    /// Whether to go through the topic; false reads --input itself, once and whole
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub streaming: bool,
+
+    /// What executes the pipeline
+    #[arg(long, default_value = "direct", value_parser = ["direct"])]
+    pub runner: String,
+
+    /// Number of worker threads [default: one a core]
+    #[arg(long = "direct_num_workers", alias = "direct-num-workers", value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub direct_num_workers: Option<u16>,
+
+    /// Print the pipeline as a Mermaid flow chart, and end
+    #[arg(long)]
+    pub draw: bool,
+
+    /// Generate the input from this seed instead of reading a file [default with --conversations: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// How many conversations to generate [default with --seed: 400]
+    #[arg(long, value_name = "N")]
+    pub conversations: Option<u32>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| {
+        format!("{error}; write a number with its unit, such as 500ms, 60s or 24h")
+    })
+}
+
+impl Options {
+    /// Returns the seed and the number of conversations to generate, if the input is to be generated.
+    pub fn generated(&self) -> Option<(u64, u32)> {
+        match (self.seed, self.conversations) {
+            (None, None) => None,
+            (seed, conversations) => Some((seed.unwrap_or(0), conversations.unwrap_or(400))),
+        }
+    }
+
+    /// Names the input, for messages.
+    pub fn input_name(&self) -> String {
+        match (self.generated(), self.input.as_str()) {
+            (Some((seed, conversations)), _) => {
+                format!("{conversations} conversations generated from seed {seed}")
+            }
+            (None, "-") => "standard input".to_owned(),
+            (None, file) => file.to_owned(),
+        }
+    }
+
+    /// Returns where the final table goes.
+    pub fn output(&self) -> PathBuf {
+        let default = || self.warehouse.join("customer_courier_conversations.csv");
+        self.output.clone().unwrap_or_else(default)
+    }
+
+    /// Returns where dead letters go.
+    pub fn dead_letter_output(&self) -> PathBuf {
+        let default = || self.warehouse.join("dead_letters.ndjson");
+        self.dead_letter_output.clone().unwrap_or_else(default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Options, String> {
+        let arguments = std::iter::once("courier_chat").chain(flags.iter().copied());
+        Options::try_parse_from(arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn both_spellings_are_taken() {
+        for flag in ["--publish_interval", "--publish-interval"] {
+            let options = parse(&[flag, "1s"]).unwrap();
+            assert_eq!(options.publish_interval, Duration::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_a_remedy() {
+        let refusals: [(&[&str], &str); 5] = [
+            (&["--publish_interval", "5"], "such as 500ms"),
+            (&["--runner", "flink"], "possible values: direct"),
+            (&["--direct_num_workers", "0"], "1..=1024"),
+            (&["--input", "x", "--seed", "1"], "cannot be used with"),
+            (&["--no_such_flag"], "unexpected argument"),
+        ];
+        for (flags, part) in refusals {
+            let error = parse(flags).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What a person sees at the end.
+
+use std::fmt;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use pipeline_core::prelude::*;
+use pipeline_core::{DROPPED_LATE, ELEMENTS_IN, ELEMENTS_OUT};
+use pipeline_gcp::bigquery::{BigQuery, Value};
+
+use super::conversation::ConversationRow;
+use super::event_time::EventTime;
+use super::input::LineCounts;
+use super::options::Options;
+use super::pipeline::UNMATCHED;
+use super::tables;
+
+/// The number of conversations that are shown.
+const SHOWN: usize = 8;
+
+/// What was found when the final table was held against the view.
+pub struct Agreement {
+    /// Rows of the view.
+    view_rows: usize,
+    /// Rows that only one of the two has.
+    differing: usize,
+    /// Rows of the base tables.
+    base_rows: i64,
+}
+
+/// Compares the final table with the view.
+///
+/// # Errors
+/// The warehouse cannot answer.
+pub async fn agreement(warehouse: &dyn BigQuery) -> Result<Agreement, String> {
+    let query = async |sql: String| {
+        let result = warehouse.query(&sql).await;
+        result.map(|r| r.rows).map_err(|error| error.to_string())
+    };
+    let view = query(format!("SELECT * FROM {} ORDER BY order_id", tables::VIEW)).await?;
+    let (except, table) = ("* EXCEPT (version)", tables::FINAL);
+    let table = query(format!("SELECT {except} FROM {table} ORDER BY order_id")).await?;
+    let mut base_rows = 0;
+    for table in [tables::CONVERSATIONS, tables::ORDERS] {
+        let count = query(format!("SELECT COUNT(*) FROM {table}")).await?;
+        if let Some([Value::Int64(count)]) = count.first().map(Vec::as_slice) {
+            base_rows += count;
+        }
+    }
+    let missing = |from: &[Vec<Value>], of: &[Vec<Value>]| {
+        let of: std::collections::HashSet<String> = of.iter().map(|r| format!("{r:?}")).collect();
+        from.iter()
+            .filter(|r| !of.contains(&format!("{r:?}")))
+            .count()
+    };
+    Ok(Agreement {
+        view_rows: view.len(),
+        differing: missing(&view, &table) + missing(&table, &view),
+        base_rows,
+    })
+}
+
+/// Prints as the end of a run: conversations, counts, and where everything is.
+pub struct Report<'a> {
+    /// What was asked for.
+    pub options: &'a Options,
+    /// How the run ended.
+    pub result: &'a RunResult,
+    /// The final table, by order.
+    pub rows: &'a [ConversationRow],
+    /// The lines of the input.
+    pub counts: LineCounts,
+    /// The table against the view.
+    pub agreement: Agreement,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.conversations(f)?;
+        self.numbers(f)?;
+        self.comparison(f)?;
+        self.places(f)?;
+        if let End::Stopped { abandoned_groups } = self.result.end() {
+            writeln!(
+                f,
+                "\nStopped: {abandoned_groups} open groups were in memory only and are abandoned. Start again with the \
+                 same input to have them: what is in the warehouse is not written twice."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Report<'_> {
+    fn conversations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_style(UTF8_FULL_CONDENSED);
+        table.set_header([
+            "order",
+            "city",
+            "by",
+            "started",
+            "courier",
+            "customer",
+            "response",
+            "last stage",
+        ]);
+        let mut first: Vec<&ConversationRow> = self.rows.iter().collect();
+        first.sort_by_key(|row| (row.conversation_started_at, row.order_id));
+        for row in first.iter().take(SHOWN) {
+            let delay = row.first_responsetime_delay_seconds;
+            table.add_row([
+                row.order_id.to_string(),
+                row.city_code.clone(),
+                row.first_message_by.as_str().to_owned(),
+                started(row.conversation_started_at),
+                row.num_messages_courier.to_string(),
+                row.num_messages_customer.to_string(),
+                delay.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s")),
+                row.last_message_order_stage.clone(),
+            ]);
+        }
+        for column in [0, 4, 5, 6] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        writeln!(f, "{table}")?;
+        let more = self.rows.len().saturating_sub(SHOWN);
+        if more > 0 {
+            writeln!(f, "… and {more} more conversations")?;
+        }
+        Ok(())
+    }
+
+    fn numbers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let metrics = self.result.metrics();
+        let mut table = Table::new();
+        table.load_style(UTF8_FULL_CONDENSED);
+        table.set_header(["count", "number"]);
+        let counts = self.counts;
+        let lines = [
+            ("records taken in", metrics.get("Parse", ELEMENTS_IN)),
+            ("  messages", metrics.get("PerVisit", ELEMENTS_IN)),
+            (
+                "  order events",
+                metrics.get("JoinCity/Cities", ELEMENTS_IN),
+            ),
+            ("  dead letters", metrics.get("DeadLetters", ELEMENTS_OUT)),
+            ("duplicates dropped", metrics.total("duplicates")),
+            ("dropped as late", metrics.total(DROPPED_LATE)),
+            (
+                "orders without a partner",
+                metrics.get(UNMATCHED, ELEMENTS_IN),
+            ),
+            ("conversations in the final table", self.rows.len() as u64),
+            ("blank lines skipped", counts.blank),
+            ("carriage returns stripped", counts.carriage_returns),
+            ("byte order marks stripped", counts.byte_order_marks),
+        ];
+        for (name, number) in lines {
+            table.add_row([name.to_owned(), number.to_string()]);
+        }
+        if let Some(column) = table.column_mut(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        writeln!(f, "{table}")
+    }
+
+    fn comparison(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Agreement {
+            view_rows,
+            differing,
+            base_rows,
+        } = self.agreement;
+        if differing == 0 {
+            return writeln!(
+                f,
+                "The SQL view over the base tables gives the same {view_rows} rows."
+            );
+        }
+        writeln!(
+            f,
+            "The SQL view over the base tables differs in {differing} rows:"
+        )?;
+        let metrics = self.result.metrics();
+        let dropped = metrics.total(DROPPED_LATE);
+        if dropped > 0 {
+            writeln!(
+                f,
+                "  - {dropped} messages came too late for their visit; the base tables have them"
+            )?;
+        }
+        let routed =
+            metrics.get("PerVisit", ELEMENTS_IN) + metrics.get("JoinCity/Cities", ELEMENTS_IN);
+        if i64::try_from(routed) != Ok(base_rows) {
+            writeln!(
+                f,
+                "  - the base tables hold {base_rows} rows, this run brought {routed}: the warehouse was filled by another \
+                 input as well"
+            )?;
+        }
+        if matches!(self.result.end(), End::Stopped { .. }) {
+            writeln!(f, "  - the run was stopped with visits open")?;
+        }
+        writeln!(
+            f,
+            "  - an order that was silent for more than 24 h begins anew in the final table"
+        )
+    }
+
+    fn places(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = self.options;
+        writeln!(f, "\ninput         {}", options.input_name())?;
+        writeln!(f, "final table   {}", options.output().display())?;
+        writeln!(
+            f,
+            "dead letters  {}",
+            options.dead_letter_output().display()
+        )?;
+        writeln!(
+            f,
+            "warehouse     {} (tables {}, {}, {}; view {})",
+            options.warehouse.display(),
+            tables::CONVERSATIONS,
+            tables::ORDERS,
+            tables::FINAL,
+            tables::VIEW
+        )?;
+        writeln!(
+            f,
+            "To look further: --draw shows the pipeline, --publish_interval 5ms lets you watch it, \
+             --seed 1 --conversations 100000 gives it more to do, --help lists all flags."
+        )
+    }
+}
+
+/// Shows a time to the second.
+fn started(time: EventTime) -> String {
+    time.to_string()
+        .replace('T', " ")
+        .trim_end_matches('Z')
+        .to_owned()
+}

@@ -347,7 +347,11 @@ impl<S: Source> Operator for Read<S> {
         }
         if !self.bounded {
             self.update_watermark();
-            polled.worked |= self.watermark > self.told;
+            if self.watermark > self.told {
+                // Worth the end of a bundle, which tells the others.
+                self.told = self.watermark;
+                polled.worked = true;
+            }
         }
         Ok(polled)
     }

@@ -17,7 +17,7 @@ mod lines;
 mod scratch;
 
 pub use atomic::{AtomicFile, FilePosition};
-pub use background::{BackgroundLines, LineBatch};
+pub use background::BackgroundLines;
 pub use compression::Compression;
 pub use error::FileError;
 pub use input::{Input, expand, open_lines, ranges};

@@ -2,7 +2,7 @@
 
 pub use crate::runners::direct::{DirectRunner, End, RunResult};
 pub use crate::sink::{Rejected, Sink, WriteBatch, Writer};
-pub use crate::source::{ReadBatch, ReadContext, ReadStatus, Reader, Source};
+pub use crate::source::{ReadBatch, ReadContext, ReadStatus, Reader, Source, Text};
 pub use crate::state::{BagCell, EventTimer, StateCells, StateContext, ValueCell};
 pub use crate::window::{
     AccumulationMode, FixedWindows, GlobalWindows, Sessions, SlidingWindows, TimestampCombiner,

@@ -14,7 +14,7 @@ mod input;
 mod line;
 mod lines;
 #[cfg(test)]
-mod scratch;
+pub(crate) mod scratch;
 
 pub use atomic::{AtomicFile, FilePosition};
 pub use background::BackgroundLines;

@@ -13,6 +13,12 @@ use crate::source::{ReadBatch, ReadContext, ReadStatus, Reader};
 /// The lines that a thread which reads standard input hands over at once.
 const BACKGROUND_LINES: usize = 1024;
 
+/// The bytes that are read at once.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// The room behind a small file for the read that meets its end.
+const END_BYTES: usize = 4096;
+
 /// Reads a part of a [`Text`].
 pub struct TextReader {
     text: Text,
@@ -49,7 +55,11 @@ impl TextReader {
     }
 
     fn open(&self, Share { input, range }: &Share) -> Result<Open> {
-        let lines = open_lines(input, self.text.compression, *range, self.text.options)?;
+        // A line keeps its block alive: that of a small file must not be larger than need be.
+        let block = usize::try_from(input.length()?).unwrap_or(usize::MAX);
+        let block = block.saturating_add(END_BYTES).min(BLOCK_BYTES);
+        let options = self.text.options.block_bytes(block);
+        let lines = open_lines(input, self.text.compression, *range, options)?;
         if !input.may_block()? {
             return Ok(Open::File(lines));
         }

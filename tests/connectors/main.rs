@@ -2,4 +2,11 @@
 
 mod bigquery_view;
 mod bigquery_warehouse;
+mod csv_sink;
 mod googlesql;
+mod ndjson;
+mod text_files;
+mod text_sink;
+mod text_sink_failures;
+mod text_source;
+mod text_stdin;

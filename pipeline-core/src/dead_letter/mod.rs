@@ -2,8 +2,10 @@
 
 mod bad_record;
 mod failure;
+mod ndjson;
 mod outcome;
 
 pub use bad_record::BadRecord;
 pub use failure::Failure;
+pub(crate) use ndjson::write_ndjson;
 pub use outcome::Outcome;

@@ -17,7 +17,7 @@ use super::{Compression, FileError};
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Marks a place in an [`AtomicFile`] that it can be cut back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FilePosition(u64);
 
 /// Writes to a temporary file in the folder of the final one, and renames it when all is written.
@@ -73,29 +73,9 @@ impl AtomicFile {
     pub fn create(path: impl AsRef<Path>, compression: Compression) -> Result<Self, FileError> {
         let path = path.as_ref();
         let failed = |e| FileError::new("write", path, e);
-        let mut target = path.to_path_buf();
-        if path.is_symlink() {
-            target = path.canonicalize().map_err(failed)?;
-        }
-        if target.exists() && !target.is_file() {
-            let why = "it is not a regular file; name a file, in a folder that may be written";
-            return Err(FileError::because(
-                "write",
-                path,
-                io::ErrorKind::InvalidInput,
-                why,
-            ));
-        }
-        let Some(name) = target.file_name() else {
-            return Err(FileError::because(
-                "write",
-                path,
-                io::ErrorKind::InvalidInput,
-                "it has no file name",
-            ));
-        };
+        let (target, name) = target(path)?;
         let (temporary, file) = loop {
-            let temporary = target.with_file_name(temporary_name(&name.to_string_lossy()));
+            let temporary = target.with_file_name(temporary_name(&name));
             match OpenOptions::new()
                 .write(true)
                 .create_new(true)
@@ -190,18 +170,62 @@ impl AtomicFile {
     /// When any of it fails. The temporary file is then removed, and what had the final name before is as it was; only if
     /// it is the last step that fails (making the new name durable) the new file is there already.
     pub fn commit(mut self) -> Result<(), FileError> {
+        self.sync()?;
+        if let Some(temporary) = &self.temporary {
+            fs::rename(temporary, &self.path).map_err(|e| self.failed(e))?;
+        }
+        self.temporary = None;
+        sync_folder(&self.path).map_err(|e| self.failed(e))
+    }
+
+    /// Like [`commit`](AtomicFile::commit), under another name in the same folder.
+    ///
+    /// # Errors
+    /// As those of `create` and `commit`.
+    pub(crate) fn commit_as(mut self, path: &Path) -> Result<(), FileError> {
+        (self.path, _) = target(path)?;
+        self.commit()
+    }
+
+    /// Appends what was written to another file behind a position in it; that file is removed.
+    ///
+    /// # Errors
+    /// When either file fails; both are then of no use.
+    pub(crate) fn append(
+        &mut self,
+        mut other: AtomicFile,
+        behind: FilePosition,
+    ) -> Result<(), FileError> {
+        self.finish_member()?;
+        self.flush()?;
+        other.finish_member()?;
+        other.flush()?;
+        let Some(temporary) = &other.temporary else {
+            return Ok(());
+        };
+        let copied = File::open(temporary).and_then(|mut from| {
+            from.seek(SeekFrom::Start(behind.0))?;
+            io::copy(&mut from, &mut self.file)
+        });
+        self.flushed += copied.map_err(|e| {
+            self.misplaced = true;
+            self.failed(e)
+        })?;
+        Ok(())
+    }
+
+    /// Writes what is buffered and waits until all of it is on disk, still under the temporary name.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub(crate) fn sync(&mut self) -> Result<(), FileError> {
         if self.gzip && self.member.is_none() && self.flushed == 0 && self.buffer.is_empty() {
             // Nothing at all is no gzip file; a member of nothing is.
             self.member = Some(new_member());
         }
         self.finish_member()?;
         self.flush()?;
-        self.file.sync_all().map_err(|e| self.failed(e))?;
-        if let Some(temporary) = &self.temporary {
-            fs::rename(temporary, &self.path).map_err(|e| self.failed(e))?;
-        }
-        self.temporary = None;
-        sync_folder(&self.path).map_err(|e| self.failed(e))
+        self.file.sync_all().map_err(|e| self.failed(e))
     }
 
     fn finish_member(&mut self) -> Result<(), FileError> {
@@ -250,6 +274,30 @@ impl Drop for AtomicFile {
 
 fn new_member() -> GzEncoder<Vec<u8>> {
     GzEncoder::new(Vec::new(), flate2::Compression::default())
+}
+
+/// Returns where a file of this name is, behind symbolic links, and the last part of the name.
+fn target(path: &Path) -> Result<(PathBuf, String), FileError> {
+    let refused =
+        |why: &str| FileError::because("write", path, io::ErrorKind::InvalidInput, why.to_owned());
+    let mut target = path.to_path_buf();
+    if path.is_symlink() {
+        target = path
+            .canonicalize()
+            .map_err(|e| FileError::new("write", path, e))?;
+    }
+    if target.exists() && !target.is_file() {
+        return Err(refused(
+            "it is not a regular file; name a file, in a folder that may be written",
+        ));
+    }
+    match target.file_name() {
+        Some(name) => {
+            let name = name.to_string_lossy().into_owned();
+            Ok((target, name))
+        }
+        None => Err(refused("it has no file name")),
+    }
 }
 
 /// Returns a name that no other file of this process has; a long one is cut to leave room within 255 bytes.

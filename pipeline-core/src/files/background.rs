@@ -2,26 +2,15 @@
 
 use std::{
     io::{self, Read},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
-    time::Duration,
 };
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{Line, LineReader};
 
 /// How many batches wait at most; with the one that is being read they bound the memory.
 const QUEUED_BATCHES: usize = 2;
-
-/// What came of asking for lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineBatch {
-    /// Lines were appended.
-    Lines,
-    /// Nothing has come yet.
-    Pending,
-    /// There are no more lines.
-    End,
-}
 
 /// Hands out lines that another thread reads: of standard input, of a pipe, of anything that may block.
 ///
@@ -50,7 +39,7 @@ impl BackgroundLines {
     where
         R: Read + Send + 'static,
     {
-        let (sender, receiver) = sync_channel(QUEUED_BATCHES);
+        let (sender, receiver) = channel(QUEUED_BATCHES);
         let name = "read-lines".to_string();
         thread::Builder::new()
             .name(name)
@@ -63,31 +52,28 @@ impl BackgroundLines {
         })
     }
 
-    /// Appends the next batch to `out`; waits for it no longer than `wait`, not at all if that is zero.
+    /// Appends the next batch to `out`, when there is one, and returns the number of its lines; 0 is the end.
+    ///
+    /// A future that is dropped has taken nothing.
     ///
     /// # Errors
     /// What the reader said; after it comes the end.
-    pub fn next_batch(&mut self, wait: Duration, out: &mut Vec<Line>) -> io::Result<LineBatch> {
+    pub async fn next_batch(&mut self, out: &mut Vec<Line>) -> io::Result<usize> {
         if self.ended {
-            return Ok(LineBatch::End);
+            return Ok(0);
         }
-        let result = match self.receiver.recv_timeout(wait) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => return Ok(LineBatch::Pending),
-            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other(
+        let result = self.receiver.recv().await.unwrap_or_else(|| {
+            Err(io::Error::other(
                 "the thread that reads lines stopped before the end of its input",
-            )),
-        };
+            ))
+        });
         let mut batch = result.inspect_err(|_| self.ended = true)?;
         self.stripped_crs = batch.stripped_crs;
         self.skipped_bom = batch.skipped_bom;
-        self.ended = batch.lines.is_empty();
+        let lines = batch.lines.len();
+        self.ended = lines == 0;
         out.append(&mut batch.lines);
-        Ok(if self.ended {
-            LineBatch::End
-        } else {
-            LineBatch::Lines
-        })
+        Ok(lines)
     }
 
     /// Returns how many `\r` were taken off the lines handed out so far.
@@ -105,7 +91,7 @@ impl BackgroundLines {
 fn send_all<R: Read>(
     mut reader: LineReader<R>,
     max_lines: usize,
-    sender: &SyncSender<io::Result<Batch>>,
+    sender: &Sender<io::Result<Batch>>,
 ) {
     loop {
         let mut lines = Vec::new();
@@ -115,7 +101,7 @@ fn send_all<R: Read>(
             skipped_bom: reader.skipped_bom(),
         });
         let last = !matches!(&result, Ok(batch) if !batch.lines.is_empty());
-        if sender.send(result).is_err() || last {
+        if sender.blocking_send(result).is_err() || last {
             return;
         }
     }
@@ -124,16 +110,16 @@ fn send_all<R: Read>(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
+    use std::future::Future;
     use std::sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     };
+    use std::time::Duration;
 
     use super::*;
     use crate::files::LineOptions;
-
-    const LONG: Duration = Duration::from_secs(20);
 
     /// Gives what it is sent; blocks until then.
     struct Pipe(mpsc::Receiver<io::Result<&'static str>>, Arc<AtomicUsize>);
@@ -162,25 +148,34 @@ mod tests {
         (sender, BackgroundLines::spawn(reader, 10).unwrap(), reads)
     }
 
+    fn block_on<R>(future: impl Future<Output = R>) -> R {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let limited = async { tokio::time::timeout(Duration::from_secs(20), future).await };
+        runtime.block_on(limited).unwrap()
+    }
+
+    /// Asks for a batch, and gives up soon.
+    fn gives_up(lines: &mut BackgroundLines, out: &mut Vec<Line>) -> bool {
+        let short = Duration::from_millis(20);
+        block_on(async { tokio::time::timeout(short, lines.next_batch(out)).await }).is_err()
+    }
+
     #[test]
     fn a_reader_that_blocks_does_not_block_the_caller() {
         let (sender, mut lines, _) = pipe();
         let mut out = Vec::new();
-        assert_eq!(
-            lines.next_batch(Duration::ZERO, &mut out).unwrap(),
-            LineBatch::Pending
-        );
+        assert!(gives_up(&mut lines, &mut out));
         sender.send(Ok("\u{feff}one\r\ntwo\nthr")).unwrap();
-        assert_eq!(lines.next_batch(LONG, &mut out).unwrap(), LineBatch::Lines);
-        assert_eq!(
-            lines.next_batch(Duration::ZERO, &mut out).unwrap(),
-            LineBatch::Pending
-        );
+        assert_eq!(block_on(lines.next_batch(&mut out)).unwrap(), 2);
+        assert!(gives_up(&mut lines, &mut out));
         sender.send(Ok("ee")).unwrap();
         drop(sender);
-        assert_eq!(lines.next_batch(LONG, &mut out).unwrap(), LineBatch::Lines);
-        assert_eq!(lines.next_batch(LONG, &mut out).unwrap(), LineBatch::End);
-        assert_eq!(lines.next_batch(LONG, &mut out).unwrap(), LineBatch::End);
+        assert_eq!(block_on(lines.next_batch(&mut out)).unwrap(), 1);
+        assert_eq!(block_on(lines.next_batch(&mut out)).unwrap(), 0);
+        assert_eq!(block_on(lines.next_batch(&mut out)).unwrap(), 0);
         let texts: Vec<&[u8]> = out.iter().map(|l| &l.bytes[..]).collect();
         assert_eq!(texts, [&b"one"[..], b"two", b"three"]);
         assert_eq!((lines.stripped_crs(), lines.skipped_bom()), (1, true));
@@ -191,15 +186,14 @@ mod tests {
         let (sender, mut lines, _) = pipe();
         sender.send(Err(io::Error::other("unplugged"))).unwrap();
         let mut out = Vec::new();
-        assert_eq!(
-            lines.next_batch(LONG, &mut out).unwrap_err().to_string(),
-            "unplugged"
-        );
-        assert_eq!(lines.next_batch(LONG, &mut out).unwrap(), LineBatch::End);
+        let error = block_on(lines.next_batch(&mut out)).unwrap_err();
+        assert_eq!(error.to_string(), "unplugged");
+        assert_eq!(block_on(lines.next_batch(&mut out)).unwrap(), 0);
 
         let (sender, mut lines, _) = pipe();
         sender.send(Ok("panic")).unwrap();
-        let error = lines.next_batch(LONG, &mut out).unwrap_err().to_string();
+        let error = block_on(lines.next_batch(&mut out)).unwrap_err();
+        let error = error.to_string();
         assert!(error.contains("stopped before the end"), "{error}");
     }
 
@@ -210,12 +204,12 @@ mod tests {
             sender.send(Ok("line\n")).unwrap();
         }
         let mut out = Vec::new();
-        assert_eq!(lines.next_batch(LONG, &mut out).unwrap(), LineBatch::Lines);
+        assert_eq!(block_on(lines.next_batch(&mut out)).unwrap(), 1);
         thread::sleep(Duration::from_millis(50));
         // One taken, two queued, one that waits for room.
         assert!(reads.load(Ordering::SeqCst) <= 4);
         drop(sender);
-        while lines.next_batch(LONG, &mut out).unwrap() != LineBatch::End {}
+        while block_on(lines.next_batch(&mut out)).unwrap() > 0 {}
         assert_eq!(out.len(), 50);
     }
 }

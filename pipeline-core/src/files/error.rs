@@ -43,6 +43,12 @@ impl From<FileError> for io::Error {
     }
 }
 
+impl From<FileError> for crate::Error {
+    fn from(error: FileError) -> Self {
+        crate::Error::connector(error)
+    }
+}
+
 fn remedy(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::NotFound if cause.raw_os_error().is_some() => {
@@ -50,6 +56,7 @@ fn remedy(cause: &io::Error) -> &'static str {
         }
         io::ErrorKind::PermissionDenied => "; check its permissions and those of its folder",
         io::ErrorKind::StorageFull => "; free some space or choose another disk",
+        io::ErrorKind::FileTooLarge => "; the file system, or `ulimit -f`, allows no longer file",
         _ => "",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
@@ -19,6 +19,28 @@ pub enum Input {
     Stdin,
     /// A file.
     File(PathBuf),
+}
+
+impl Input {
+    /// Returns the length in bytes; 0 of what has none, as a pipe.
+    pub(crate) fn length(&self) -> Result<u64, FileError> {
+        match self {
+            Input::Stdin => Ok(0),
+            Input::File(path) => Ok(metadata(path)?.len()),
+        }
+    }
+
+    /// Tells whether a read may wait for somebody who writes: it is no regular file.
+    pub(crate) fn may_block(&self) -> Result<bool, FileError> {
+        match self {
+            Input::Stdin => Ok(true),
+            Input::File(path) => Ok(!metadata(path)?.is_file()),
+        }
+    }
+}
+
+fn metadata(path: &Path) -> Result<Metadata, FileError> {
+    path.metadata().map_err(|e| FileError::new("read", path, e))
 }
 
 impl fmt::Display for Input {
@@ -44,10 +66,7 @@ pub fn expand(pattern: &str) -> Result<Vec<Input>, FileError> {
     }
     let is_pattern = pattern.contains(['*', '?', '[']);
     if path.exists() || !is_pattern {
-        let metadata = path
-            .metadata()
-            .map_err(|e| FileError::new("read", path, e))?;
-        if metadata.is_dir() {
+        if metadata(path)?.is_dir() {
             let why = "it is a folder; name its files, for example with a pattern that ends in /*";
             return Err(FileError::because(
                 "read",
@@ -100,7 +119,7 @@ pub fn ranges(
         return Ok(vec![FileRange::ALL]);
     };
     let failed = |e| FileError::new("read", path, e);
-    let metadata = path.metadata().map_err(failed)?;
+    let metadata = metadata(path)?;
     if !metadata.is_file() {
         return Ok(vec![FileRange::ALL]);
     }

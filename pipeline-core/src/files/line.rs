@@ -1,11 +1,12 @@
 //! The words of reading lines: a line, a range of a file, the options.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// Holds a line without its end, and where it began.
 ///
 /// The bytes are a slice of the block that was read: they cost no copy, and keep the block (a few hundred KiB) alive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// The line without `\n`; only its beginning if it was over the limit.
     pub bytes: Bytes,

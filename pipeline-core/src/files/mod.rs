@@ -14,10 +14,10 @@ mod input;
 mod line;
 mod lines;
 #[cfg(test)]
-mod scratch;
+pub(crate) mod scratch;
 
 pub use atomic::{AtomicFile, FilePosition};
-pub use background::{BackgroundLines, LineBatch};
+pub use background::BackgroundLines;
 pub use compression::Compression;
 pub use error::FileError;
 pub use input::{Input, expand, open_lines, ranges};

@@ -2,10 +2,12 @@
 //!
 //! Implement [`Sink`] and [`Writer`] for a sink of your own; `write` adds it to a pipeline.
 
+mod text;
 mod write;
 
 use std::future::Future;
 
+pub use text::{TextSink, TextWriter};
 pub use write::Written;
 
 use crate::coder::Element;

@@ -3,12 +3,15 @@
 //! Implement [`Source`] and [`Reader`] for a source of your own; `read` adds it to a pipeline.
 
 mod create;
+mod json;
 mod policy;
 mod read;
+mod text;
 
 use std::future::Future;
 
 pub use policy::WatermarkPolicy;
+pub use text::{Text, TextReader, TextSplit};
 
 use crate::coder::Element;
 use crate::error::Result;

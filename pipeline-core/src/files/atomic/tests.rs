@@ -202,6 +202,38 @@ fn a_position_behind_the_end_is_refused() {
     );
 }
 
+#[test]
+fn parts_become_one_file_and_their_temporary_files_go() {
+    for suffix in ["txt", "gz"] {
+        let folder = Scratch::new("append");
+        let path = folder.path().join("out");
+        let file = || AtomicFile::create(path.with_extension(suffix), Compression::Auto).unwrap();
+        let (mut whole, mut empty, mut part) = (file(), file(), file());
+        whole.write(b"one ").unwrap();
+        part.write(b"head").unwrap();
+        let head = part.position().unwrap();
+        part.write(&[b'x'; 200_000]).unwrap();
+        part.write(b" three").unwrap();
+        empty.write(b"").unwrap();
+        whole.append(empty, FilePosition::default()).unwrap();
+        whole.append(part, head).unwrap();
+        whole.write(b" four").unwrap();
+        assert_eq!(names(&folder).len(), 1);
+        let named = folder.path().join(format!("named.{suffix}"));
+        whole.commit_as(&named).unwrap();
+        let written = if suffix == "gz" {
+            unpack(&named)
+        } else {
+            fs::read(&named).unwrap()
+        };
+        assert_eq!(
+            written,
+            [b"one ", &[b'x'; 200_000][..], b" three four"].concat()
+        );
+        assert_eq!(names(&folder).len(), 1);
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Write(u8, usize),

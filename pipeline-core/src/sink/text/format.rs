@@ -1,0 +1,52 @@
+//! How elements are shown as text.
+
+use serde::Serialize;
+
+use crate::dead_letter::{BadRecord, Failure, write_ndjson};
+
+/// Shows elements of one writer as text.
+pub(super) trait Format<T> {
+    /// Appends a record with its end; after an error, what was appended is of no use.
+    fn encode(&mut self, record: &T, out: &mut Vec<u8>) -> Result<(), Failure>;
+
+    /// Returns what stands before the first record.
+    fn header(&mut self, _first: &T) -> Result<Vec<u8>, Failure> {
+        Ok(Vec::new())
+    }
+
+    /// Returns what stands in a file without records.
+    fn bare_header(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// Shows elements as themselves.
+pub(super) struct Lines;
+
+impl<T: AsRef<[u8]>> Format<T> for Lines {
+    fn encode(&mut self, record: &T, out: &mut Vec<u8>) -> Result<(), Failure> {
+        out.extend_from_slice(record.as_ref());
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+/// Shows elements as JSON.
+pub(super) struct Json;
+
+impl<T: Serialize> Format<T> for Json {
+    fn encode(&mut self, record: &T, out: &mut Vec<u8>) -> Result<(), Failure> {
+        serde_json::to_writer(&mut *out, record)?;
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+/// Shows dead letters.
+pub(super) struct DeadLetters;
+
+impl Format<BadRecord> for DeadLetters {
+    fn encode(&mut self, record: &BadRecord, out: &mut Vec<u8>) -> Result<(), Failure> {
+        Ok(write_ndjson(record, out)?)
+    }
+}

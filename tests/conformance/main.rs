@@ -8,3 +8,6 @@
 mod oracle;
 mod programs;
 mod random_programs;
+mod state;
+mod support;
+mod windows;

@@ -29,11 +29,12 @@ impl Window {
     };
 
     /// Returns the window `[start, end)`; an `end` at or before `start` becomes `start` + 1 ms,
-    /// since a window is never empty.
+    /// since a window is never empty, and one behind the end of the global window becomes that
+    /// (Java's `FixedWindows`): groups expire then at the latest, and must have ended by then.
     pub fn interval(start: Timestamp, end: Timestamp) -> Window {
         Window {
             start,
-            end: end.max(start.plus_millis(1)),
+            end: end.min(Window::GLOBAL.end).max(start.plus_millis(1)),
         }
     }
 

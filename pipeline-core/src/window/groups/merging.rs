@@ -83,8 +83,11 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         if session.ended {
             self.late.insert(slot);
         }
-        let due = due(stage, session);
-        if due < sessions.timer {
+        // Merging may have moved windows besides the element's own.
+        let due = sessions.open.iter().map(|s| due(stage, s)).min();
+        if let Some(due) = due
+            && due < sessions.timer
+        {
             sessions.timer = due;
             self.timers.push(Reverse((due, slot)));
         }
@@ -203,10 +206,14 @@ fn place<A: Aggregate>(
     windows.extend(open.iter().map(|s| s.window));
     windows.push(window);
     windows.sort_unstable_by_key(|w| (w.start(), w.end()));
-    let merged = stage.strategy.window_fn.merge(windows);
+    let mut merged = stage.strategy.window_fn.merge(windows);
+    merged.sort_unstable_by_key(|w| (w.start(), w.end()));
     let target_of = |window: Window| {
-        let has = |m: &Window| m.start() <= window.start() && window.end() <= m.end();
-        merged.iter().copied().find(has)
+        let has = |m: &&Window| m.start() <= window.start() && window.end() <= m.end();
+        let behind = merged.partition_point(|m| m.start() <= window.start());
+        // Where merged windows do not overlap it is the last that begins in time.
+        let mut candidates = merged[..behind].iter().rev();
+        candidates.find(has).copied()
     };
     let lost = |window: Window| {
         BoxError::from(format!(
@@ -214,13 +221,14 @@ fn place<A: Aggregate>(
         ))
     };
     let target = target_of(window).ok_or_else(|| lost(window))?;
-    // What was in other windows of the same target moves into one group. The window that stays
-    // as it is keeps its panes' count; a new one begins at 0.
+    // What was in several windows that are one now moves into one group. A window that stays as
+    // it is keeps its panes' count; a new one begins at 0.
     let mut at = 0;
-    let mut into: Option<usize> = None;
+    let mut moved = false;
     while at < open.len() {
         let now = target_of(open[at].window).ok_or_else(|| lost(open[at].window))?;
         if now != open[at].window {
+            moved = true;
             let session = &mut open[at];
             let before = hold_of(session);
             session.window = now;
@@ -229,22 +237,19 @@ fn place<A: Aggregate>(
             refold(stage, &mut session.group, now);
             holds.replace(before, hold_of(session));
         }
-        if now == target {
-            match into {
-                None => into = Some(at),
-                Some(first) => {
-                    let other = open.remove(at);
-                    let before = (hold_of(&open[first]), hold_of(&other));
-                    holds.replace(before.1, None);
-                    join(stage, &mut open[first], other);
-                    holds.replace(before.0, hold_of(&open[first]));
-                    continue;
-                }
-            }
+        // While no window has moved, no two are the same.
+        let same = || open[..at].iter().position(|s| s.window == now);
+        if let Some(first) = moved.then(same).flatten() {
+            let other = open.remove(at);
+            let before = (hold_of(&open[first]), hold_of(&other));
+            holds.replace(before.1, None);
+            join(stage, &mut open[first], other);
+            holds.replace(before.0, hold_of(&open[first]));
+            continue;
         }
         at += 1;
     }
-    if let Some(at) = into {
+    if let Some(at) = open.iter().position(|s| s.window == target) {
         return Ok(at);
     }
     let at = open.partition_point(|s| s.window.start() <= target.start());

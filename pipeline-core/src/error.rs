@@ -113,7 +113,24 @@ impl Error {
     pub(crate) fn source_failed(what: &'static str, transform: &str, error: Error) -> Self {
         match error.kind() {
             ErrorKind::Internal(_) => error,
+            ErrorKind::Io { context, source } => {
+                let cause = format!("{context}: {}", chain(source).join(": "));
+                Error::user(transform, what, None, cause)
+            }
             _ => Error::user(transform, what, None, error.to_string()),
+        }
+    }
+
+    /// Names the transform of an error that does not name one yet.
+    pub(crate) fn located(
+        self,
+        what: &'static str,
+        transform: &str,
+        element: Option<String>,
+    ) -> Self {
+        match *self.0 {
+            ErrorKind::Connector(cause) => Error::user(transform, what, element, cause),
+            kind => kind.into(),
         }
     }
 

@@ -137,9 +137,7 @@ fn finish_one(
     let (finish, runtime, owned_path) = (Arc::clone(finish), runtime.clone(), path.to_owned());
     let thread = std::thread::Builder::new().name("pipeline-finish".to_owned());
     let spawned = thread.spawn(move || {
-        let finished = at_transform(&owned_path, "finish", || {
-            runtime.block_on(finish(publish))
-        });
+        let finished = at_transform(&owned_path, "finish", || runtime.block_on(finish(publish)));
         // The receiver is gone only when nobody waits any more.
         let _ = sender.send(finished);
     });

@@ -20,13 +20,9 @@ pub(super) fn run(run: &Arc<Run>, seed: u64, runtime: &tokio::runtime::Handle) -
         Ok(())
     });
     let driven = started.and_then(|()| drive(run, &mut workers, SplitMix(seed)));
-    for worker in &mut workers {
-        let torn_down = worker.teardown();
-        if driven.is_ok() {
-            torn_down?;
-        }
-    }
-    driven?;
+    let teardowns = workers.iter_mut().map(Worker::teardown);
+    let torn_down = teardowns.fold(Ok(()), Result::and);
+    driven.and(torn_down)?;
     Ok(workers.iter().map(Worker::open_groups).sum())
 }
 

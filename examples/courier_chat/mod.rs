@@ -46,7 +46,6 @@ pub mod record;
 pub mod report;
 pub mod summary;
 pub mod tables;
-pub mod tmp_dl;
 
 pub use conversation::{Conversation, ConversationRow};
 pub use event::{ChatEvent, ChatMessage, OrderEvent, Sender};

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::tmp_dl::DeadLetterFile;
 use pipeline_core::files::{AtomicFile, Compression};
 use pipeline_core::prelude::*;
 use pipeline_core::runners::direct::StopHandle;
@@ -73,7 +72,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         allowed_lateness: options.allowed_lateness,
         ..Settings::default()
     };
-    let dead_letters = DeadLetterFile::new(options.dead_letter_output());
+    let dead_letters = TextSink::dead_letters(options.dead_letter_output());
     let pipeline = build(input, &warehouse, dead_letters, &settings).map_err(|e| e.to_string())?;
     if options.draw {
         print!("{}", pipeline.to_mermaid());

@@ -29,7 +29,7 @@ pub enum ErrorKind {
         transform: String,
         /// The function that failed, such as `process` or `add_input`.
         what: &'static str,
-        /// The element it was working on, as JSON, shortened.
+        /// The element it was working on, as text or JSON, shortened; of a group, `of key …`.
         element: Option<String>,
         /// The error and its sources, or the panic's message.
         cause: String,
@@ -65,6 +65,7 @@ fn list(reasons: &[String]) -> String {
 
 fn at(element: &Option<String>) -> String {
     match element {
+        Some(key) if key.starts_with("of key ") => format!(" on an element {key}"),
         Some(element) => format!(" on element {element}"),
         None => String::new(),
     }
@@ -113,7 +114,24 @@ impl Error {
     pub(crate) fn source_failed(what: &'static str, transform: &str, error: Error) -> Self {
         match error.kind() {
             ErrorKind::Internal(_) => error,
+            ErrorKind::Io { context, source } => {
+                let cause = format!("{context}: {}", chain(source).join(": "));
+                Error::user(transform, what, None, cause)
+            }
             _ => Error::user(transform, what, None, error.to_string()),
+        }
+    }
+
+    /// Names the transform of an error that does not name one yet.
+    pub(crate) fn located(
+        self,
+        what: &'static str,
+        transform: &str,
+        element: Option<String>,
+    ) -> Self {
+        match *self.0 {
+            ErrorKind::Connector(cause) => Error::user(transform, what, element, cause),
+            kind => kind.into(),
         }
     }
 

@@ -31,7 +31,9 @@ impl Failed {
     pub(crate) fn at(self, path: &str, what: &'static str, element: Option<String>) -> Error {
         match self {
             Failed::User(cause) => Error::user(path, what, element, cause),
-            Failed::Downstream(error) => error,
+            // What went wrong behind the transform has its name; a wrong use of its own outputs
+            // has not.
+            Failed::Downstream(error) => error.located(what, path, element),
         }
     }
 }
@@ -44,6 +46,22 @@ pub(crate) fn guarded<R>(f: impl FnOnce() -> Result<R, Fault>) -> Result<R, Fail
         Ok(Err(Fault::User(error))) => Err(Failed::User(chain(&*error).join(": "))),
         Ok(Err(Fault::Downstream(error))) => Err(Failed::Downstream(error)),
         Err(panic) => Err(Failed::User(format!("panic: {}", panic_message(&*panic)))),
+    }
+}
+
+/// Runs what the engine does for a transform; an error or a panic that nobody nearer to the
+/// user's code has named gets the transform's name.
+pub(crate) fn at_transform<R>(
+    path: &str,
+    what: &'static str,
+    f: impl FnOnce() -> Result<R, Error>,
+) -> Result<R, Error> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => result.map_err(|error| error.located(what, path, None)),
+        Err(panic) => {
+            let cause = format!("panic: {}", panic_message(&*panic));
+            Err(Error::user(path, what, None, cause))
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::task::Context;
 
-use super::chain::{Link, lower};
+use super::chain::{Link, lower, teardown};
 use crate::error::Result;
 use crate::event_log::Event;
 use crate::graph::{Graph, Polled, Progress, WorkerContext};
+use crate::user_code::at_transform;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,8 @@ impl Worker {
             let Some(operator) = &link.operator else {
                 continue;
             };
-            let Polled { worked, blocked } = operator.borrow_mut().poll(waker, room)?;
+            let poll = || operator.borrow_mut().poll(waker, room);
+            let Polled { worked, blocked } = at_transform(&link.path, "taking in or out", poll)?;
             if worked {
                 self.in_bundle = true;
                 return Ok(Step::Worked);
@@ -88,13 +90,16 @@ impl Worker {
     fn end_bundle(&mut self) -> Result<()> {
         for node in 0..self.links.len() {
             let Link {
+                path,
                 operator,
                 producers,
             } = &self.links[node];
             let inputs = producers.iter().map(|&p| self.progress[p]);
             let input = inputs.fold(Progress::ENDED, Progress::meet);
             self.progress[node] = match operator {
-                Some(operator) => operator.borrow_mut().end_bundle(input)?,
+                Some(operator) => at_transform(path, "the end of a bundle", || {
+                    operator.borrow_mut().end_bundle(input)
+                })?,
                 None => input,
             };
         }
@@ -132,12 +137,6 @@ impl Worker {
 
     /// Lets go of what user code set up; returns the first error after all have been called.
     pub(crate) fn teardown(&mut self) -> Result<()> {
-        let mut result = Ok(());
-        for operator in self.links.iter().filter_map(|l| l.operator.as_ref()) {
-            if let Ok(mut operator) = operator.try_borrow_mut() {
-                result = result.and(operator.teardown());
-            }
-        }
-        result
+        teardown(&self.links)
     }
 }

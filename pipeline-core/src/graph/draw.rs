@@ -22,7 +22,7 @@ impl Graph {
                 line(
                     &mut text,
                     open.len(),
-                    &format!("subgraph {id} [\"{part}\"]"),
+                    &format!("subgraph {id} [\"{}\"]", escape(part)),
                 );
                 open.push(part);
             }

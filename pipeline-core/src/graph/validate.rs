@@ -21,9 +21,16 @@ impl Graph {
     /// names").
     fn check_names(&self, reasons: &mut Vec<String>) {
         let mut seen = HashSet::new();
+        let mut repeated: Vec<&str> = Vec::new();
         let paths = self.nodes.iter().map(|n| &*n.path);
         for path in self.scopes.iter().map(String::as_str).chain(paths) {
-            if !seen.insert(path) {
+            // What stands inside a repeated composite is repeated with it.
+            let inside = |outer: &&str| {
+                path.strip_prefix(*outer)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            if !seen.insert(path) && !repeated.iter().any(inside) {
+                repeated.push(path);
                 reasons.push(format!(
                     "two transforms are named '{path}': give each a name of its own"
                 ));

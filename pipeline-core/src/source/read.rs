@@ -84,8 +84,6 @@ struct Read<S: Source> {
     stopped: bool,
     ended: bool,
     watermark: Timestamp,
-    /// The watermark as last told downstream.
-    told: Timestamp,
     /// Acknowledgements in the order of reading, each with its bundle.
     acks: VecDeque<(u64, S::Ack)>,
     acknowledging: Option<Acknowledging>,
@@ -124,7 +122,6 @@ impl<S: Source> Read<S> {
             stopped: false,
             ended: false,
             watermark: Timestamp::MIN,
-            told: Timestamp::MIN,
             acks: VecDeque::new(),
             acknowledging: None,
             out,
@@ -303,13 +300,11 @@ impl<S: Source> Operator for Read<S> {
     fn end_bundle(&mut self, _: Progress) -> Result<Progress> {
         if !self.stopped && self.is_ended() {
             self.ended = true;
-            self.told = Timestamp::MAX;
             return Ok(Progress::ENDED);
         }
         if !self.bounded {
             self.update_watermark();
         }
-        self.told = self.watermark;
         Ok(Progress {
             watermark: self.watermark,
             closed: self.stopped,
@@ -346,12 +341,11 @@ impl<S: Source> Operator for Read<S> {
             }
         }
         if !self.bounded {
+            // Only a step of the watermark is work: a bundle ends, and tells it, when there is
+            // none.
+            let before = self.watermark;
             self.update_watermark();
-            if self.watermark > self.told {
-                // Worth the end of a bundle, which tells the others.
-                self.told = self.watermark;
-                polled.worked = true;
-            }
+            polled.worked |= self.watermark > before;
         }
         Ok(polled)
     }

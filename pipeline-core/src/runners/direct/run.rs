@@ -3,17 +3,20 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::task::Waker;
 
 use super::parker::Parker;
 use super::result::{End, RunResult};
 use super::runner::DirectRunner;
+use super::threads::GRACE;
 use super::{seeded, threads};
 use crate::error::{Error, Result};
 use crate::exec::Worker;
 use crate::graph::{Finish, Graph, Settings, SharedSlots, WorkerContext};
 use crate::metrics::Metrics;
 use crate::pipeline::BuiltPipeline;
+use crate::user_code::at_transform;
 
 /// The elements of a bundle at most, where the input does not end and nothing else was asked.
 const STREAMING_BUNDLE: usize = 10_000;
@@ -96,7 +99,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         Some(seed) => seeded::run(&run, seed, runtime.handle()),
         None => threads::run(&run, runtime.handle()),
     };
-    let finished = finish(graph, &runtime, abandoned.is_ok());
+    let finished = finish(graph, runtime.handle(), abandoned.is_ok());
     // A task that a connector left behind must not hold up the end.
     runtime.shutdown_background();
     let abandoned_groups = abandoned?;
@@ -112,16 +115,41 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
 }
 
 /// Lets every sink publish or clear away what it wrote; returns the first error.
-fn finish(graph: &Graph, runtime: &tokio::runtime::Runtime, succeeded: bool) -> Result<()> {
-    let finishes: Vec<Finish> = graph
-        .nodes
-        .iter()
-        .filter_map(|n| n.finish.clone())
-        .collect();
+fn finish(graph: &Graph, runtime: &tokio::runtime::Handle, succeeded: bool) -> Result<()> {
     let mut result = Ok(());
-    for finish in finishes {
-        let done = runtime.block_on(finish(succeeded && result.is_ok()));
-        result = result.and(done);
+    for node in &graph.nodes {
+        if let Some(finish) = &node.finish {
+            let publish = succeeded && result.is_ok();
+            result = result.and(finish_one(&node.path, finish, runtime, publish));
+        }
     }
     result
+}
+
+/// Finishes one sink on a thread of its own: it is the user's code, which may hang.
+fn finish_one(
+    path: &str,
+    finish: &Finish,
+    runtime: &tokio::runtime::Handle,
+    publish: bool,
+) -> Result<()> {
+    let (sender, done) = channel();
+    let (finish, runtime, owned_path) = (Arc::clone(finish), runtime.clone(), path.to_owned());
+    let thread = std::thread::Builder::new().name("pipeline-finish".to_owned());
+    let spawned = thread.spawn(move || {
+        let finished = at_transform(&owned_path, "finish", || runtime.block_on(finish(publish)));
+        // The receiver is gone only when nobody waits any more.
+        let _ = sender.send(finished);
+    });
+    spawned.map_err(|error| Error::io("starting a thread", error))?;
+    // Publishing may take its time; a job that has failed ends all the same.
+    let finished = if publish {
+        done.recv().ok()
+    } else {
+        done.recv_timeout(GRACE).ok()
+    };
+    finished.unwrap_or_else(|| {
+        let message = format!("it did not end within {} seconds", GRACE.as_secs());
+        Err(Error::user(path, "finish", None, message))
+    })
 }

@@ -14,16 +14,15 @@ const NAP: Duration = Duration::from_millis(20);
 /// Runs all workers; returns the number of groups that they left open.
 pub(super) fn run(run: &Arc<Run>, seed: u64, runtime: &tokio::runtime::Handle) -> Result<u64> {
     let _in_runtime = runtime.enter();
-    let workers = (0..run.workers).map(|index| run.worker(index));
-    let mut workers = workers.collect::<Result<Vec<Worker>>>()?;
-    let driven = drive(run, &mut workers, SplitMix(seed));
-    for worker in &mut workers {
-        let torn_down = worker.teardown();
-        if driven.is_ok() {
-            torn_down?;
-        }
-    }
-    driven?;
+    let mut workers = Vec::with_capacity(run.workers);
+    let started = (0..run.workers).try_for_each(|index| {
+        workers.push(run.worker(index)?);
+        Ok(())
+    });
+    let driven = started.and_then(|()| drive(run, &mut workers, SplitMix(seed)));
+    let teardowns = workers.iter_mut().map(Worker::teardown);
+    let torn_down = teardowns.fold(Ok(()), Result::and);
+    driven.and(torn_down)?;
     Ok(workers.iter().map(Worker::open_groups).sum())
 }
 

@@ -8,35 +8,44 @@ use std::time::{Duration, Instant};
 
 use super::run::Run;
 use crate::error::{Error, Result};
-use crate::exec::Step;
+use crate::exec::{Step, Worker};
 use crate::user_code::panic_message;
 
 /// How long an idle worker sleeps before it looks whether it was asked to stop.
 const NAP: Duration = Duration::from_millis(20);
 
-/// How long the other workers may take to end when one has failed; then they are left behind.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long workers, and then each sink's clearing away, may take to end when one worker has
+/// failed; then they are left behind.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// What a worker tells.
+enum Told {
+    /// It has failed; it is told at once, since what follows may hang as well.
+    Failed(Error),
+    /// It has ended, and left so many groups open.
+    Ended(u64),
+}
 
 /// Runs all workers; returns the number of groups that they left open.
 pub(super) fn run(run: &Arc<Run>, runtime: &tokio::runtime::Handle) -> Result<u64> {
-    let (sender, ended) = channel();
+    let (sender, told) = channel();
     for index in 0..run.workers {
         let (shared, sender, runtime) = (Arc::clone(run), sender.clone(), runtime.clone());
         let thread = std::thread::Builder::new().name(format!("pipeline-{index}"));
         let spawned = thread.spawn(move || {
             let _in_runtime = runtime.enter();
-            let worked = catch_unwind(AssertUnwindSafe(|| work(&shared, index)));
-            let result = worked.unwrap_or_else(|panic| {
-                Err(Error::internal(format!(
-                    "panic: {}",
-                    panic_message(&*panic)
-                )))
-            });
-            if result.is_err() {
+            let fail = |error| {
+                // The receiver is gone only when nobody waits any more.
+                let _ = sender.send(Told::Failed(error));
                 shared.abort();
-            }
-            // The receiver is gone only when nobody waits any more.
-            let _ = sender.send(result);
+            };
+            let worked = catch_unwind(AssertUnwindSafe(|| work(&shared, index, &fail)));
+            let open_groups = worked.unwrap_or_else(|panic| {
+                let message = panic_message(&*panic);
+                fail(Error::internal(format!("panic: {message}")));
+                0
+            });
+            let _ = sender.send(Told::Ended(open_groups));
         });
         if let Err(error) = spawned {
             run.abort();
@@ -57,13 +66,12 @@ pub(super) fn run(run: &Arc<Run>, runtime: &tokio::runtime::Handle) -> Result<u6
             Some((_, at)) => *at + GRACE,
             None => next_report,
         };
-        match ended.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Ok(open)) => {
+        match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Told::Ended(open)) => {
                 open_groups += open;
                 running -= 1;
             }
-            Ok(Err(error)) => {
-                running -= 1;
+            Ok(Told::Failed(error)) => {
                 // The first error is the cause; what others meet afterwards follows from it.
                 failed.get_or_insert((error, Instant::now()));
             }
@@ -85,30 +93,45 @@ pub(super) fn run(run: &Arc<Run>, runtime: &tokio::runtime::Handle) -> Result<u6
 }
 
 /// Drives one worker to its end; returns the number of groups that it left open.
-fn work(run: &Run, index: usize) -> Result<u64> {
-    let mut worker = run.worker(index)?;
+fn work(run: &Run, index: usize, fail: &impl Fn(Error)) -> u64 {
+    let mut worker = match run.worker(index) {
+        Ok(worker) => worker,
+        Err(error) => {
+            fail(error);
+            return 0;
+        }
+    };
+    let open_groups = match drive(run, index, &mut worker) {
+        Ok(open_groups) => open_groups,
+        Err(error) => {
+            fail(error);
+            0
+        }
+    };
+    if let Err(error) = worker.teardown() {
+        fail(error);
+    }
+    open_groups
+}
+
+fn drive(run: &Run, index: usize, worker: &mut Worker) -> Result<u64> {
     let parker = &run.parkers[index];
     let waker = parker.waker();
     let mut context = Context::from_waker(&waker);
     let mut stopped = false;
-    let result = loop {
+    loop {
         if run.is_aborted() {
             // Another worker tells why.
-            break Ok(0);
+            return Ok(0);
         }
         if !stopped && run.runner.stop.is_stopped() {
             stopped = true;
             worker.stop();
         }
-        match worker.step(&mut context) {
-            Ok(Step::Worked) => {}
-            Ok(Step::Idle) => parker.park(NAP),
-            Ok(Step::Done) => break Ok(worker.open_groups()),
-            Err(error) => break Err(error),
+        match worker.step(&mut context)? {
+            Step::Worked => {}
+            Step::Idle => parker.park(NAP),
+            Step::Done => return Ok(worker.open_groups()),
         }
-    };
-    let torn_down = worker.teardown();
-    let open_groups = result?;
-    torn_down?;
-    Ok(open_groups)
+    }
 }

@@ -1,0 +1,17 @@
+//! What happens when something fails, stops or is refused.
+//!
+//! - `matrix`: a panic or an error in every place that calls user code.
+//! - `hang`: user code that does not come back after a failure; `transient`: errors that pass.
+//! - `stop`, `backpressure`, `acknowledgement`: a run that is stopped, slowed down, confirmed.
+//! - `validation`, `drawing`, `metrics`: what a pipeline says before and after it runs.
+
+mod acknowledgement;
+mod backpressure;
+mod drawing;
+mod hang;
+mod kit;
+mod matrix;
+mod metrics;
+mod stop;
+mod transient;
+mod validation;

@@ -43,8 +43,8 @@ pub struct Ran {
     pub result: RunResult,
     pub warehouse: Arc<dyn BigQuery>,
     pub letters: Vec<BadRecord>,
-    /// Holds the warehouse.
-    pub folder: tempfile::TempDir,
+    /// Keeps the warehouse until the end of the test.
+    _folder: tempfile::TempDir,
 }
 
 impl Ran {
@@ -126,6 +126,6 @@ fn run(input: Input, runner: &DirectRunner, settings: &Settings) -> Ran {
         result,
         warehouse,
         letters,
-        folder,
+        _folder: folder,
     }
 }

@@ -1,4 +1,6 @@
 //! courier_chat, whole: the pipeline of the example, over its stand-ins.
 
+mod acknowledgement;
+mod disorder;
 mod expected;
 mod harness;

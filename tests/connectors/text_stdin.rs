@@ -113,3 +113,30 @@ fn a_named_pipe_is_read_as_it_is_written() {
     assert_eq!(read.ok, ["a", "b"]);
     assert!(writer.wait().unwrap().success());
 }
+
+/// To open a pipe that nobody writes takes for ever; a worker must not.
+#[test]
+fn a_run_stops_while_a_pipe_has_no_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let runner = DirectRunner::new().workers(1);
+    let stop = runner.stop_handle();
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let source = Text::lines(pipe.to_str().unwrap());
+        let read = super::text_files::read_lines(&source, &runner);
+        sender.send(read.unwrap().result.end()).unwrap();
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(ended.try_recv().is_err(), "it must wait for a writer");
+    stop.stop();
+    let end = ended.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(matches!(end, End::Stopped { .. }));
+}

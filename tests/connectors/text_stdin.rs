@@ -53,12 +53,13 @@ fn copies_standard_input() {
             .write("Copy", TextSink::lines(&output).without_sharding());
     })
     .unwrap();
-    let runner = DirectRunner::new().workers(2);
+    let mut runner = DirectRunner::new().workers(2);
     let stop = runner.stop_handle();
     if std::env::var_os(STOP).is_some() {
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(400));
-            stop.stop();
+        runner = runner.report(Duration::from_millis(10), move |metrics| {
+            if metrics.get("Lines/Read", "out") == 2 {
+                stop.stop();
+            }
         });
     }
     runner.run(&pipeline).unwrap();

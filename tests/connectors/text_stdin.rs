@@ -53,12 +53,13 @@ fn copies_standard_input() {
             .write("Copy", TextSink::lines(&output).without_sharding());
     })
     .unwrap();
-    let runner = DirectRunner::new().workers(2);
+    let mut runner = DirectRunner::new().workers(2);
     let stop = runner.stop_handle();
     if std::env::var_os(STOP).is_some() {
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(400));
-            stop.stop();
+        runner = runner.report(Duration::from_millis(10), move |metrics| {
+            if metrics.get("Lines/Read", "out") == 2 {
+                stop.stop();
+            }
         });
     }
     runner.run(&pipeline).unwrap();
@@ -112,4 +113,31 @@ fn a_named_pipe_is_read_as_it_is_written() {
     let read = super::text_files::read_lines(&source, &DirectRunner::new().workers(1)).unwrap();
     assert_eq!(read.ok, ["a", "b"]);
     assert!(writer.wait().unwrap().success());
+}
+
+/// To open a pipe that nobody writes takes for ever; a worker must not.
+#[test]
+fn a_run_stops_while_a_pipe_has_no_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let runner = DirectRunner::new().workers(1);
+    let stop = runner.stop_handle();
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let source = Text::lines(pipe.to_str().unwrap());
+        let read = super::text_files::read_lines(&source, &runner);
+        sender.send(read.unwrap().result.end()).unwrap();
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(ended.try_recv().is_err(), "it must wait for a writer");
+    stop.stop();
+    let end = ended.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(matches!(end, End::Stopped { .. }));
 }

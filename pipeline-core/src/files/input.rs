@@ -132,7 +132,7 @@ pub fn ranges(
 
 /// Opens a range of an input for reading lines, decompressed.
 ///
-/// Standard input may block in reads: give its reader to [`BackgroundLines`](super::BackgroundLines).
+/// Standard input and pipes may block in reads: give their reader to [`BackgroundLines`](super::BackgroundLines).
 ///
 /// # Errors
 /// When the file cannot be opened, or a part is asked of something that [`ranges`] would not split. Whether it is gzip is
@@ -147,6 +147,14 @@ pub fn open_lines(
         let stdin = Decompressed::new(io::stdin(), Path::new("-"), compression);
         return whole(Path::new("-"), range, options, Box::new(stdin));
     };
+    if input.may_block()? {
+        let pipe = Pipe {
+            path: path.clone(),
+            file: None,
+        };
+        let reader = Decompressed::new(pipe, path, compression);
+        return whole(path, range, options, Box::new(reader));
+    }
     let mut file = open_file(path)?;
     if range == FileRange::ALL {
         let reader = Decompressed::new(file, path, compression);
@@ -179,6 +187,22 @@ fn whole(
 fn no_part(path: &Path) -> FileError {
     let why = "compressed files and standard input can only be read as a whole";
     FileError::because("read a part of", path, io::ErrorKind::InvalidInput, why)
+}
+
+/// A file that is opened when it is first read: to open a pipe can take as long as to read it.
+struct Pipe {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => open_file(&self.path)?,
+        };
+        self.file.insert(file).read(buffer)
+    }
 }
 
 fn open_file(path: &Path) -> Result<File, FileError> {

@@ -1,6 +1,15 @@
 //! Sinks: where elements go.
 //!
 //! Implement [`Sink`] and [`Writer`] for a sink of your own; `write` adds it to a pipeline.
+//!
+//! What the sinks here promise:
+//!
+//! | sink | an element is there | if a write is tried again | if the run fails | if the process is killed |
+//! |---|---|---|---|---|
+//! | [`TextSink`]: lines, JSON, CSV, dead letters | when the run ends, exactly once | replaced | nothing is there, the old file stays | the same; a temporary file may stay |
+//!
+//! Several sinks of a pipeline publish one after the other: when one of them fails to, those before
+//! it have published.
 
 mod text;
 mod write;

@@ -1,6 +1,17 @@
 //! Sources: where elements come from.
 //!
 //! Implement [`Source`] and [`Reader`] for a source of your own; `read` adds it to a pipeline.
+//!
+//! What the sources here promise, for a run that succeeds:
+//!
+//! | source | verbs | read by | each element | if the run fails |
+//! |---|---|---|---|---|
+//! | memory | [`create`](crate::Pipeline::create), [`create_timestamped`](crate::Pipeline::create_timestamped) | all workers | exactly once | is there again in the next run |
+//! | text files, [`Text`] | [`read_lines`](crate::Pipeline::read_lines), [`read_json`](crate::Pipeline::read_json) | all workers; a compressed file by one | exactly once | is there again in the next run |
+//! | standard input and pipes, [`Text`] | the same | one worker, and a thread that waits | exactly once | is gone: a pipe cannot be read again |
+//!
+//! None of them acknowledges anything. A record that cannot be read as what it should be is a dead
+//! letter, never dropped; what is skipped is counted.
 
 mod create;
 mod json;

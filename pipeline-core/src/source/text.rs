@@ -25,7 +25,7 @@ use crate::pipeline::Pipeline;
 ///
 /// - It is bounded. Files of at least [`min_split_bytes`](Text::min_split_bytes) are read by several
 ///   workers at once, each its ranges of bytes; what is compressed, and standard input, by one.
-/// - Every line is read exactly once in a run, and from its beginning in the next one.
+/// - A run reads every line exactly once; the next run reads all of them again.
 /// - Transform counters: `stripped_crs`, `boms`, `blank_lines` (if they are skipped).
 #[derive(Clone, Debug)]
 #[must_use]

@@ -16,9 +16,6 @@ const BACKGROUND_LINES: usize = 1024;
 /// The bytes that are read at once.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// The room behind a small file for the read that meets its end.
-const END_BYTES: usize = 4096;
-
 /// Reads a part of a [`Text`].
 pub struct TextReader {
     text: Text,
@@ -55,10 +52,7 @@ impl TextReader {
     }
 
     fn open(&self, Share { input, range }: &Share) -> Result<Open> {
-        // A line keeps its block alive: that of a small file must not be larger than need be.
-        let block = usize::try_from(input.length()?).unwrap_or(usize::MAX);
-        let block = block.saturating_add(END_BYTES).min(BLOCK_BYTES);
-        let options = self.text.options.block_bytes(block);
+        let options = self.text.options.block_bytes(block_bytes(input.length()?));
         let lines = open_lines(input, self.text.compression, *range, options)?;
         if !input.may_block()? {
             return Ok(Open::File(lines));
@@ -92,6 +86,17 @@ impl TextReader {
         }
         lines.truncate(kept);
         self.counters.blank_lines.add((all - kept) as u64);
+    }
+}
+
+/// Returns how much to read at once of a file of this length.
+///
+/// A line keeps its block alive: that of a small file must not be larger than need be, with room
+/// for the read that meets the end. What has no length is a pipe.
+fn block_bytes(length: u64) -> usize {
+    match usize::try_from(length) {
+        Ok(length @ 1..BLOCK_BYTES) => (length + length.clamp(16, 2048)).min(BLOCK_BYTES),
+        _ => BLOCK_BYTES,
     }
 }
 
@@ -140,5 +145,25 @@ impl Reader<Line, ()> for TextReader {
             }
         }
         Ok(ReadStatus::More)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_as_large_as_a_small_file() {
+        let cases = [
+            (1, 17),
+            (50, 100),
+            (10_000, 12_048),
+            (BLOCK_BYTES as u64 - 1, BLOCK_BYTES),
+            (u64::MAX, BLOCK_BYTES),
+            (0, BLOCK_BYTES),
+        ];
+        for (length, block) in cases {
+            assert_eq!(block_bytes(length), block, "{length}");
+        }
     }
 }

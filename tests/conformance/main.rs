@@ -10,4 +10,5 @@ mod programs;
 mod random_programs;
 mod state;
 mod support;
+mod watermarks;
 mod windows;

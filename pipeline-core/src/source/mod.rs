@@ -4,6 +4,7 @@
 
 mod create;
 mod policy;
+mod pulse;
 mod read;
 
 use std::future::Future;

@@ -5,9 +5,12 @@
 //! - `windows`, `state`, `watermarks`, `lifting`: one rule each test.
 //! - `replay`: seeds, the mode that encodes every edge, the law of keys.
 
+mod lifting;
 mod oracle;
 mod programs;
 mod random_programs;
+mod replay;
 mod state;
 mod support;
+mod watermarks;
 mod windows;

@@ -429,3 +429,31 @@ fn two_cells_of_one_name_are_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn state_in_windows_that_merge_is_refused_until_they_have() {
+    let build = |group: bool| {
+        Pipeline::build(|p| {
+            let pairs: Vec<(u32, Vec<Do>)> = vec![];
+            let sessions = p
+                .create("Pairs", pairs)
+                .window_into("Sessions", Sessions::with_gap(millis(10)));
+            let pairs = match group {
+                false => sessions,
+                true => sessions
+                    .group_by_key("Group")
+                    .map("First", |(key, mut scripts)| (key, scripts.remove(0))),
+            };
+            let _ = pairs.par_do_stateful("Script", Script::declare);
+        })
+    };
+    let error = build(false)
+        .err()
+        .map(|e| e.to_string())
+        .unwrap_or_default();
+    assert!(
+        error.contains("'Script'") && error.contains("Sessions"),
+        "{error}"
+    );
+    assert!(build(true).is_ok());
+}

@@ -1,6 +1,6 @@
 //! Collections: the edges of the graph.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ pub(crate) struct Collection {
 
 /// What can be done with a collection's elements without naming their type.
 pub(crate) trait TypeOps: Send + Sync {
+    /// Names the type.
+    fn element(&self) -> TypeId;
     /// Joins the ports of all consumers into one; `passed` counts the elements once.
     fn join(&self, ports: Vec<AnyPort>, passed: Counter) -> Result<AnyPort>;
     /// Puts an encoder and a decoder in front of a port; `path` names the edge in errors.
@@ -43,6 +45,10 @@ impl<T> TypeOpsOf<T> {
 }
 
 impl<T: Element> TypeOps for TypeOpsOf<T> {
+    fn element(&self) -> TypeId {
+        TypeId::of::<T>()
+    }
+
     fn join(&self, ports: Vec<AnyPort>, passed: Counter) -> Result<AnyPort> {
         let mut ports = ports
             .into_iter()
@@ -61,13 +67,24 @@ impl<T: Element> TypeOps for TypeOpsOf<T> {
     }
 
     fn encoded(&self, port: AnyPort, path: &str) -> Result<AnyPort> {
-        let encoded = EncodedEdge {
-            out: port.typed::<T>()?,
-            path: path.to_owned(),
-            bytes: Vec::new(),
-        };
-        Ok(Port::new(encoded).erase())
+        encoded_edge::<T>(port, path, |_, _| Ok(()))
     }
+}
+
+/// Puts an encoder and a decoder in front of a port; `check` compares each element with what it
+/// has become.
+pub(crate) fn encoded_edge<T: Element>(
+    port: AnyPort,
+    path: &str,
+    check: impl FnMut(&T, &T) -> Result<()> + 'static,
+) -> Result<AnyPort> {
+    let encoded = EncodedEdge {
+        out: port.typed::<T>()?,
+        path: path.to_owned(),
+        bytes: Vec::new(),
+        check,
+    };
+    Ok(Port::new(encoded).erase())
 }
 
 /// Ends a collection that nothing consumes.
@@ -100,13 +117,14 @@ impl<T: Element> Receiver<T> for Tee<T> {
 }
 
 /// Encodes and decodes every element, as an edge between processes would.
-struct EncodedEdge<T> {
+struct EncodedEdge<T, C> {
     out: Port<T>,
     path: String,
     bytes: Vec<u8>,
+    check: C,
 }
 
-impl<T: Element> EncodedEdge<T> {
+impl<T: Element, C> EncodedEdge<T, C> {
     fn copy(&mut self, value: &T) -> Result<T> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             Error::from(ErrorKind::Coder(format!(
@@ -129,12 +147,14 @@ impl<T: Element> EncodedEdge<T> {
     }
 }
 
-impl<T: Element> Receiver<T> for EncodedEdge<T> {
+impl<T: Element, C: FnMut(&T, &T) -> Result<()>> Receiver<T> for EncodedEdge<T, C> {
     fn push(&mut self, batch: &mut Batch<T>) -> Result<()> {
         let values = std::mem::take(&mut batch.values);
         let mut copies = Vec::with_capacity(values.len());
         for value in &values {
-            copies.push(self.copy(value)?);
+            let copy = self.copy(value)?;
+            (self.check)(value, &copy)?;
+            copies.push(copy);
         }
         batch.values = copies;
         self.out.push(batch)?;

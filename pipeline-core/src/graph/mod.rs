@@ -12,7 +12,7 @@ mod node;
 pub(crate) mod operator;
 mod validate;
 
-pub(crate) use collection::{CollectionId, as_raw_bytes};
+pub(crate) use collection::{CollectionId, TypeOps, TypeOpsOf, as_raw_bytes, encoded_edge};
 pub(crate) use context::{NodeContext, Settings, SharedSlots, WorkerContext};
 pub(crate) use node::{Finish, Graph, Kind, NodeSpec, OutputSpec};
 pub(crate) use operator::{

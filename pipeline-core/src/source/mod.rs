@@ -16,6 +16,7 @@
 mod create;
 mod json;
 mod policy;
+mod pulse;
 mod read;
 mod text;
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use super::pulse::{Pulse, Pulses};
 use super::{ReadBatch, ReadContext, ReadStatus, Reader, Source};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -48,8 +49,13 @@ impl Pipeline {
     }
 }
 
-/// The parts that no worker has taken, with their numbers.
-type Splits<S> = Mutex<VecDeque<(usize, <S as Source>::Split)>>;
+/// What the workers share.
+struct Shared<S: Source> {
+    /// The parts that no worker has taken, with their numbers.
+    splits: Mutex<VecDeque<(usize, S::Split)>>,
+    /// How far the open parts are, where idle ones are not waited for.
+    pulses: Pulses,
+}
 
 type Reading<S> = Pin<
     Box<
@@ -67,16 +73,16 @@ type Acknowledging = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 /// A part that is open.
 struct Part<S: Source> {
+    number: usize,
     reader: Option<S::Reader>,
     reading: Option<Reading<S>>,
-    watermark: Timestamp,
-    /// The wall time at which it last gave an element.
-    active_at: Timestamp,
+    pulse: Pulse,
 }
 
 struct Read<S: Source> {
     source: Arc<S>,
-    splits: Arc<Splits<S>>,
+    shared: Arc<Shared<S>>,
+    idle_after: Option<i64>,
     parts: Vec<Part<S>>,
     /// The part to look at first, so that all get their turn.
     next: usize,
@@ -84,6 +90,10 @@ struct Read<S: Source> {
     stopped: bool,
     ended: bool,
     watermark: Timestamp,
+    /// The watermark as last told downstream.
+    told: Timestamp,
+    /// The bundle has been kept open for a watermark that is to be told at its end.
+    to_be_told: bool,
     /// Acknowledgements in the order of reading, each with its bundle.
     acks: VecDeque<(u64, S::Ack)>,
     acknowledging: Option<Acknowledging>,
@@ -102,7 +112,7 @@ impl<S: Source> Read<S> {
             )));
         }
         let workers = context.worker.workers;
-        let splits = context.shared(|| {
+        let shared = context.shared(|| {
             let desired = if bounded {
                 workers * SPLITS_PER_WORKER
             } else {
@@ -111,17 +121,23 @@ impl<S: Source> Read<S> {
             let splits = source.split(desired);
             let splits = splits.map_err(|e| at("split", &context.path(), e))?;
             let numbered: VecDeque<_> = splits.into_iter().enumerate().collect();
-            Ok(Mutex::new(numbered))
+            Ok(Shared::<S> {
+                splits: Mutex::new(numbered),
+                pulses: Pulses::default(),
+            })
         })?;
         let mut read = Read {
+            idle_after: source.idle_after().map(crate::time::millis),
             source,
-            splits,
+            shared,
             parts: Vec::new(),
             next: 0,
             bounded,
             stopped: false,
             ended: false,
             watermark: Timestamp::MIN,
+            told: Timestamp::MIN,
+            to_be_told: false,
             acks: VecDeque::new(),
             acknowledging: None,
             out,
@@ -141,17 +157,18 @@ impl<S: Source> Read<S> {
 
     /// Takes a part that nobody reads: the next one of a bounded source, of an unbounded one the
     /// next that is this worker's.
-    fn take_split(&self) -> Option<S::Split> {
-        let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+    fn take_split(&self) -> Option<(usize, S::Split)> {
+        let splits = self.shared.splits.lock();
+        let mut splits = splits.unwrap_or_else(PoisonError::into_inner);
         if self.bounded {
-            return splits.pop_front().map(|(_, split)| split);
+            return splits.pop_front();
         }
         let (index, workers) = (self.context.index, self.context.workers);
         let mine = splits.iter().position(|(n, _)| n % workers == index)?;
-        splits.remove(mine).map(|(_, split)| split)
+        splits.remove(mine)
     }
 
-    fn open(&mut self, split: S::Split) -> Result<()> {
+    fn open(&mut self, (number, split): (usize, S::Split)) -> Result<()> {
         let path = &self.read_context.path;
         let opened = catch_unwind(AssertUnwindSafe(|| {
             self.source.open(split, &self.read_context)
@@ -160,11 +177,18 @@ impl<S: Source> Read<S> {
             Ok(reader) => reader.map_err(|error| at("open", path, error))?,
             Err(panic) => return Err(panicked("open", path, &*panic)),
         };
-        self.parts.push(Part {
+        let pulse = Pulse {
             watermark: reader.watermark(),
+            heard_at: self.context.clock.now(),
+        };
+        if self.idle_after.is_some() {
+            self.shared.pulses.set(number, pulse);
+        }
+        self.parts.push(Part {
+            number,
             reader: Some(reader),
             reading: None,
-            active_at: self.context.clock.now(),
+            pulse,
         });
         Ok(())
     }
@@ -201,17 +225,21 @@ impl<S: Source> Read<S> {
         };
         part.reading = None;
         let status = status.map_err(|error| at("read", path, error))?;
-        part.watermark = match status {
-            ReadStatus::More => part.watermark.max(reader.watermark()),
-            ReadStatus::Ended => Timestamp::MAX,
-        };
-        if !read.batch.is_empty() {
-            part.active_at = self.context.clock.now();
+        let watermark = part.pulse.watermark.max(reader.watermark());
+        if !read.batch.is_empty() || watermark > part.pulse.watermark {
+            part.pulse = Pulse {
+                watermark,
+                heard_at: self.context.clock.now(),
+            };
+            if self.idle_after.is_some() {
+                self.shared.pulses.set(part.number, part.pulse);
+            }
         }
         if status == ReadStatus::More {
             part.reader = Some(reader);
         } else {
-            self.parts.remove(at_part);
+            let ended = self.parts.remove(at_part);
+            self.shared.pulses.remove(ended.number);
         }
         self.deliver(&mut read)?;
         Ok(true)
@@ -260,27 +288,17 @@ impl<S: Source> Read<S> {
         Ok(worked)
     }
 
-    /// Computes the source's watermark on this worker: the minimum over its parts, where idle
-    /// ones do not hold back others.
+    /// Computes the source's watermark on this worker: the minimum over its parts, or, where idle
+    /// parts are not waited for, over those of all workers that are not idle.
     fn update_watermark(&mut self) {
-        let now = self.context.clock.now();
-        let idle_after = self.source.idle_after().map(crate::time::millis);
-        let mut active: Option<Timestamp> = None;
-        let mut idle: Option<Timestamp> = None;
-        for part in &self.parts {
-            let quiet = now.millis() - part.active_at.millis();
-            match idle_after {
-                Some(limit) if quiet >= limit => {
-                    let watermark = match part.watermark {
-                        Timestamp::MIN => Timestamp::MIN,
-                        watermark => watermark.plus_millis(quiet),
-                    };
-                    idle = Some(idle.map_or(watermark, |i| i.max(watermark)));
-                }
-                _ => active = Some(active.map_or(part.watermark, |a| a.min(part.watermark))),
-            }
-        }
-        if let Some(watermark) = active.or(idle) {
+        let watermark = match self.idle_after {
+            Some(limit) => self
+                .shared
+                .pulses
+                .watermark(self.context.clock.now(), limit),
+            None => self.parts.iter().map(|p| p.pulse.watermark).min(),
+        };
+        if let Some(watermark) = watermark {
             self.watermark = self.watermark.max(watermark);
         }
     }
@@ -289,6 +307,7 @@ impl<S: Source> Read<S> {
         self.parts.is_empty()
             && (!self.bounded
                 || self
+                    .shared
                     .splits
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -302,9 +321,11 @@ impl<S: Source> Operator for Read<S> {
             self.ended = true;
             return Ok(Progress::ENDED);
         }
-        if !self.bounded {
+        if !self.bounded && !self.stopped {
             self.update_watermark();
         }
+        self.told = self.watermark;
+        self.to_be_told = false;
         Ok(Progress {
             watermark: self.watermark,
             closed: self.stopped,
@@ -341,11 +362,12 @@ impl<S: Source> Operator for Read<S> {
             }
         }
         if !self.bounded {
-            // Only a step of the watermark is work: a bundle ends, and tells it, when there is
-            // none.
-            let before = self.watermark;
             self.update_watermark();
-            polled.worked |= self.watermark > before;
+            // Once a bundle: were it said again and again, the bundle that tells would not end.
+            if self.watermark > self.told && !self.to_be_told {
+                self.to_be_told = true;
+                polled.worked = true;
+            }
         }
         Ok(polled)
     }

@@ -102,6 +102,8 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
     ) -> PCollection<(K, F::Output)> {
         let strategy = self.windowing();
         let combiner = strategy.timestamp_combiner;
+        let path = self.pipeline().graph().scope.join("/");
+        self.hold_keys_to_their_law(&path);
         let lift_fn = combine_fn.clone();
         let lifted: PCollection<(K, Partial<F::Accumulator>)> =
             self.transform("Lift", Kind::CombineLift, move |context, out| {

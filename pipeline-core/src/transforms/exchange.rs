@@ -47,11 +47,9 @@ impl<K: crate::coder::Key, V: Element> PCollection<(K, V)> {
     /// Brings the elements of each key together on one worker; refuses keys without a stable
     /// encoding.
     pub(super) fn exchange_by_key(&self, name: &str, verb: &str) -> PCollection<(K, V)> {
+        let path = self.pipeline().graph().scope.join("/");
+        self.hold_keys_to_their_law(&path);
         if let Err(refusal) = crate::coder::check_key::<K>() {
-            let path = self.pipeline().graph().path_of(name);
-            let path = path
-                .rsplit_once('/')
-                .map_or(path.as_str(), |(scope, _)| scope);
             self.pipeline()
                 .refuse(format!("'{path}' ({verb}) cannot use its key: {refusal}"));
         }

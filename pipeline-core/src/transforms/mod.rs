@@ -14,6 +14,7 @@ mod flatten;
 mod group_by_key;
 mod grouping;
 mod key_by;
+mod key_law;
 mod keys;
 mod lift;
 mod map;

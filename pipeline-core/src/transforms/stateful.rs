@@ -23,7 +23,7 @@ use crate::window::{PaneInfo, Window, WindowingStrategy};
 ///
 /// All pairs of a key come to one worker, one at a time, in no particular order. State lives until
 /// it is cleared or its window expires; an element that comes after that is dropped and counted.
-/// In the global window state does not expire: set a timer that clears it.
+/// Windows that merge are refused when the pipeline is built (Beam does the same). In the global window state does not expire: set a timer that clears it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -151,6 +151,15 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
                 ));
             }
             let strategy = self.windowing();
+            if strategy.merges() {
+                let path = pipeline.graph().scope.join("/");
+                pipeline.refuse(format!(
+                    "'{path}' keeps state in windows that merge ({:?}), where the state of two \
+                     could not become one: put `window_into` with windows that do not merge, or \
+                     a grouping, in front of it",
+                    strategy.window_fn
+                ));
+            }
             let outputs = F::Outputs::specs(&strategy, self.is_bounded());
             let exchanged = self.exchange_by_key("Exchange", "par_do_stateful");
             let spec = NodeSpec::new(

@@ -1,0 +1,68 @@
+//! Counts the words of 100 MB of text: runs of ASCII letters, in lower case.
+
+mod by_hand;
+mod ours;
+mod renoir;
+mod text;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use compact_str::CompactString;
+
+use crate::measure::Row;
+
+pub const ROWS: [Row; 6] = [
+    Row {
+        name: "words by hand, 1 thread",
+        run: |task| by_hand::run(task, 1),
+    },
+    Row {
+        name: "words by hand, 2 threads",
+        run: |task| by_hand::run(task, 2),
+    },
+    Row {
+        name: "words renoir, 1 worker",
+        run: |task| renoir::run(task, 1),
+    },
+    Row {
+        name: "words renoir, 2 workers",
+        run: |task| renoir::run(task, 2),
+    },
+    Row {
+        name: "words ours, 1 worker",
+        run: |task| ours::run(task, 1),
+    },
+    Row {
+        name: "words ours, 2 workers",
+        run: |task| ours::run(task, 2),
+    },
+];
+
+const BYTES: u64 = 100_000_000;
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("words.txt")
+}
+
+/// Writes the text, unless it is there.
+pub fn prepare(folder: &Path, divisor: u64) -> Result<(), Box<dyn Error>> {
+    let path = path(folder);
+    if !path.exists() {
+        text::write(&path, BYTES / divisor)?;
+    }
+    Ok(())
+}
+
+/// Finds the words of a text, in the case that they have.
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = text.split(|byte| !byte.is_ascii_alphabetic());
+    words.filter(|word| !word.is_empty())
+}
+
+/// Makes a word of letters, in lower case.
+fn lower(letters: &[u8]) -> CompactString {
+    let mut word = CompactString::from_utf8(letters).expect("ASCII letters are UTF-8");
+    word.make_ascii_lowercase();
+    word
+}

@@ -10,7 +10,7 @@ use crate::batch::{Batch, Stamp, Stamps};
 use crate::coder::Key;
 use crate::error::Result;
 use crate::graph::{NodeContext, Operator, Port, Progress, Receiver};
-use crate::state::key_table::{KeyTable, SlotId};
+use crate::state::key_table::{KeyHash, KeyTable, SlotId};
 use crate::time::Timestamp;
 use crate::user_code::{describe, guarded};
 use crate::window::{PaneInfo, TimestampCombiner, Window};
@@ -28,6 +28,9 @@ struct Entry<A> {
     output_time: Timestamp,
 }
 
+/// Where a key may be found in a table.
+type Found = (KeyHash, Option<SlotId>);
+
 /// Combines per key and per window as assigned: windows merge behind the exchange, so that each
 /// is judged late by its own.
 pub(super) struct Lift<K, F: CombineFn> {
@@ -37,6 +40,7 @@ pub(super) struct Lift<K, F: CombineFn> {
     rest: BTreeMap<Window, KeyTable<K, Entry<F::Accumulator>>>,
     entries: usize,
     slot: SlotId,
+    found: Vec<Found>,
     what: Cell<&'static str>,
     out: Port<(K, Partial<F::Accumulator>)>,
     batch: Batch<(K, Partial<F::Accumulator>)>,
@@ -57,6 +61,7 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
             rest: BTreeMap::new(),
             entries: 0,
             slot: 0,
+            found: Vec::new(),
             what: Cell::new("add_input"),
             out,
             batch: Batch::default(),
@@ -78,11 +83,12 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
 
     /// Adds to the selected table.
     #[inline]
-    fn add(&mut self, key: K, value: F::Input, output_time: Timestamp) {
+    fn add(&mut self, found: Found, key: K, value: F::Input, output_time: Timestamp) {
         let (window, table) = &mut self.current;
         let (combine_fn, what) = (&self.combine_fn, &self.what);
         let mut new = false;
-        let slot = table.entry(key, || {
+        let (hash, candidate) = found;
+        let (slot, entry) = table.entry_at(candidate, hash, key, || {
             what.set("create_accumulator");
             new = true;
             Entry {
@@ -94,13 +100,27 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         self.entries += usize::from(new);
         self.slot = slot;
         what.set("add_input");
-        if let Some((_, entry)) = table.get_mut(slot) {
-            combine_fn.add_input(&mut entry.accumulator, value);
-            entry.elements += 1;
-            entry.output_time = self
-                .combiner
-                .combine(*window, entry.output_time, output_time);
+        combine_fn.add_input(&mut entry.accumulator, value);
+        entry.elements += 1;
+        let combiner = self.combiner;
+        entry.output_time = combiner.combine(*window, entry.output_time, output_time);
+    }
+
+    /// Adds elements that share a window, and so a table. Their keys are looked up in the index
+    /// together before the first is added, so that the processor waits for memory once for many.
+    fn add_all(&mut self, elements: &mut Vec<(K, F::Input)>, stamp: Stamp) {
+        self.select(stamp.window);
+        let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
+        let table = &self.current.1;
+        let mut found = std::mem::take(&mut self.found);
+        found.extend(elements.iter().map(|(key, _)| (table.hash(key), None)));
+        for (hash, candidate) in &mut found {
+            *candidate = table.candidate(*hash);
         }
+        for ((key, value), found) in elements.drain(..).zip(found.drain(..)) {
+            self.add(found, key, value, output_time);
+        }
+        self.found = found;
     }
 
     /// Sends everything on, window by window.
@@ -141,16 +161,14 @@ impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
     fn push(&mut self, batch: &mut Batch<(K, F::Input)>) -> Result<()> {
         let done = guarded(|| {
             if let Stamps::Same(stamp) = batch.stamps {
-                self.select(stamp.window);
-                let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
-                for (key, value) in batch.values.drain(..) {
-                    self.add(key, value, output_time);
-                }
+                self.add_all(&mut batch.values, stamp);
             } else {
                 for ((key, value), stamp) in batch.drain() {
                     self.select(stamp.window);
                     let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
-                    self.add(key, value, output_time);
+                    let hash = self.current.1.hash(&key);
+                    let found = (hash, self.current.1.candidate(hash));
+                    self.add(found, key, value, output_time);
                 }
             }
             Ok(())

@@ -15,6 +15,7 @@
 
 mod chat;
 mod digest;
+mod keep;
 mod lines;
 mod measure;
 mod table;

@@ -28,12 +28,13 @@ pub fn run(task: &Task<'_>) -> Result<Measured, Box<dyn Error>> {
                 }
             }
         })?;
+        let orders: Vec<_> = orders.into_iter().collect();
         Ok::<_, Box<dyn Error>>((orders, refused))
     })?;
     if refused > 0 {
         return Err(format!("{refused} lines were refused").into());
     }
-    let messages: i64 = orders.values().map(Conversation::messages).sum();
+    let messages: i64 = orders.iter().map(|(_, s)| s.messages()).sum();
     Ok(Measured {
         cost,
         elements: messages as u64,

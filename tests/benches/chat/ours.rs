@@ -9,6 +9,7 @@ use pipeline_examples::courier_chat::{ChatEvent, ChatMessage, Conversation, pars
 
 use super::{NO_ID, path, shown};
 use crate::digest::digest;
+use crate::keep::Keep;
 use crate::lines::Lines;
 use crate::measure::{Measured, Task, timed};
 
@@ -30,9 +31,7 @@ pub fn run(task: &Task<'_>, workers: usize) -> Result<Measured, Box<dyn Error>> 
             messages
                 .key_by("ByOrder", |message| message.order_id)
                 .combine_per_key("Summarise", Summary)
-                .check("Take", move |rows| {
-                    found.lock().expect("nobody panics with it").extend(rows);
-                });
+                .write("Keep", Keep(found));
         })?;
         DirectRunner::new().workers(workers).run(&pipeline)?;
         Ok::<_, pipeline_core::Error>(())

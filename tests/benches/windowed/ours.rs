@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use pipeline_core::prelude::*;
 
-use super::{by_hand::measured, elements, events::Events};
+use super::{Count, by_hand::measured, elements, events::Events};
+use crate::keep::Keep;
 use crate::measure::{Measured, Task, timed};
 
 pub fn run(
@@ -20,17 +21,31 @@ pub fn run(
             p.read("Read", Events(elements(task)))
                 .window_into("Windows", windows)
                 .count_per_key("Count")
-                .check_timed("Take", move |timed| {
-                    let counts = timed.into_iter().map(|timed| {
-                        let (key, count) = timed.value;
-                        (key, timed.window.end().millis(), count)
-                    });
-                    found.lock().expect("nobody panics with it").extend(counts);
-                });
+                .par_do("Show", Show)
+                .write("Keep", Keep(found));
         })?;
         DirectRunner::new().workers(workers).run(&pipeline)?;
         Ok::<_, pipeline_core::Error>(())
     })?;
     let counts = std::mem::take(&mut *counts.lock().expect("nobody panics with it"));
     Ok(measured(counts, cost))
+}
+
+/// Makes the window a part of the element.
+#[derive(Clone)]
+struct Show;
+
+impl DoFn for Show {
+    type Input = (u64, u64);
+    type Outputs = Out<Count>;
+
+    fn process(
+        &mut self,
+        (key, count): (u64, u64),
+        context: &ElementContext,
+        out: &mut Out<Count>,
+    ) -> Result<(), BoxError> {
+        out.emit((key, context.window().end().millis(), count));
+        Ok(())
+    }
 }

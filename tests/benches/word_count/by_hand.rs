@@ -9,7 +9,7 @@ use compact_str::CompactString;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::{lower, path, words};
+use super::{owned, path, words};
 use crate::digest::digest;
 use crate::lines::blocks;
 use crate::measure::{Measured, Task, timed};
@@ -29,7 +29,7 @@ impl Counts {
             |(other, _)| other.as_bytes() == word,
             |(other, _)| hash(other.as_bytes()),
         );
-        entry.or_insert_with(|| (lower(word), 0)).get_mut().1 += count;
+        entry.or_insert_with(|| (owned(word), 0)).get_mut().1 += count;
     }
 }
 
@@ -64,7 +64,7 @@ pub fn run(task: &Task<'_>, threads: u64) -> Result<Measured, Box<dyn Error>> {
                     counts.add(word.as_bytes(), count);
                 }
             }
-            Ok::<_, Box<dyn Error>>(counts.table)
+            Ok::<_, Box<dyn Error>>(counts.table.into_iter().collect::<Vec<_>>())
         })
     })?;
     let counts = counts.into_iter();

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use pipeline_core::prelude::*;
 
-use super::{lower, path, words};
+use super::{for_words, path};
 use crate::digest::digest;
+use crate::keep::Keep;
 use crate::lines::Lines;
 use crate::measure::{Measured, Task, timed};
 
@@ -19,14 +20,10 @@ pub fn run(task: &Task<'_>, workers: usize) -> Result<Measured, Box<dyn Error>> 
         let pipeline = Pipeline::build(|p| {
             p.read("Read", Lines(path(task.folder)))
                 .flat_map_into("Words", |line: Bytes, out: &mut Out<CompactString>| {
-                    for word in words(&line) {
-                        out.emit(lower(word));
-                    }
+                    for_words(&line, |word| out.emit(word));
                 })
                 .count_per_element("Count")
-                .check("Take", move |counts| {
-                    found.lock().expect("nobody panics with it").extend(counts);
-                });
+                .write("Keep", Keep(found));
         })?;
         DirectRunner::new().workers(workers).run(&pipeline)?;
         Ok::<_, pipeline_core::Error>(())

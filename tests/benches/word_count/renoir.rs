@@ -4,7 +4,7 @@ use std::error::Error;
 
 use renoir::prelude::*;
 
-use super::{lower, path, words};
+use super::{for_words, path};
 use crate::digest::digest;
 use crate::measure::{Measured, Task, timed};
 
@@ -15,7 +15,11 @@ pub fn run(task: &Task<'_>, workers: u64) -> Result<Measured, Box<dyn Error>> {
         let counts = context
             .stream_file(path)
             .batch_mode(BatchMode::fixed(1024))
-            .flat_map(|line| words(line.as_bytes()).map(lower).collect::<Vec<_>>())
+            .flat_map(|line| {
+                let mut found = Vec::with_capacity(16);
+                for_words(line.as_bytes(), |word| found.push(word));
+                found
+            })
             .group_by_count(|word| word.clone())
             .collect_vec();
         context.execute_blocking();

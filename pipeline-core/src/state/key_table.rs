@@ -124,6 +124,14 @@ impl<K: Hash + Eq, S> KeyTable<K, S> {
         found.map(|(_, id)| *id)
     }
 
+    /// Tells whether there is something in a slot. It brings the slot into the processor's cache:
+    /// a loop that asks this for many slots waits for memory once for all of them, before one
+    /// that does something with each, and so cannot run ahead of what it waits for.
+    #[inline]
+    pub(crate) fn is_taken(&self, id: SlotId) -> bool {
+        self.slot(id).is_some()
+    }
+
     /// Returns the slot of `key`, made by `make` if the key is new.
     #[inline]
     pub(crate) fn entry(&mut self, key: K, make: impl FnOnce() -> S) -> SlotId {

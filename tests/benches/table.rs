@@ -15,14 +15,14 @@ pub fn render(title: &str, lines: &Lines<'_>) -> String {
     let base = median(first, |s| s.cpu_micros);
     let _ = writeln!(
         text,
-        "\n{title}\n{:<28} {:>8} {:>8} {:>8} {:>12} {:>9}",
+        "\n{title}\n{:<32} {:>8} {:>8} {:>8} {:>12} {:>9}",
         "", "CPU s", "ratio", "wall s", "ns/element", "peak MiB"
     );
     for (row, samples) in lines {
         let cpu = median(samples, |s| s.cpu_micros);
         let _ = writeln!(
             text,
-            "{:<28} {:>8.3} {:>8.2} {:>8.3} {:>12.1} {:>9.1}",
+            "{:<32} {:>8.3} {:>8.2} {:>8.3} {:>12.1} {:>9.1}",
             row.name,
             cpu / 1e6,
             cpu / base,

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use compact_str::CompactString;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
-use super::{owned, path, words};
+use super::{for_words, owned, path, words};
 use crate::digest::digest;
 use crate::lines::blocks;
-use crate::measure::{Measured, Task, timed};
+use crate::measure::{Cost, Measured, Task, timed};
 
 /// Words with their counts; a word that has come before is counted without making a text of it.
 #[derive(Default)]
@@ -67,11 +67,31 @@ pub fn run(task: &Task<'_>, threads: u64) -> Result<Measured, Box<dyn Error>> {
             Ok::<_, Box<dyn Error>>(counts.table.into_iter().collect::<Vec<_>>())
         })
     })?;
+    Ok(measured(counts, cost))
+}
+
+/// The same on one thread, with every word made a text of its own first, as it must be where
+/// words are elements: the lower bound of pipelines.
+pub fn run_owned(task: &Task<'_>) -> Result<Measured, Box<dyn Error>> {
+    let path = path(task.folder);
+    let (counts, cost) = timed(|| {
+        let mut counts: HashMap<CompactString, u64, FixedState> = HashMap::default();
+        blocks(&path, 0, 1, |block| {
+            for line in block.split(|byte| *byte == b'\n') {
+                for_words(line, |word| *counts.entry(word).or_default() += 1);
+            }
+        })?;
+        Ok::<_, io::Error>(counts.into_iter().collect::<Vec<_>>())
+    })?;
+    Ok(measured(counts, cost))
+}
+
+fn measured(counts: Vec<(CompactString, u64)>, cost: Cost) -> Measured {
     let counts = counts.into_iter();
     let counts: Vec<(String, u64)> = counts.map(|(w, c)| (w.into_string(), c)).collect();
-    Ok(Measured {
+    Measured {
         cost,
         elements: counts.iter().map(|(_, count)| count).sum(),
         digest: digest(counts),
-    })
+    }
 }

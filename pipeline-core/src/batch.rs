@@ -102,19 +102,29 @@ impl<T> Batch<T> {
     }
 
     /// Adds an element at the end.
+    #[inline]
     pub fn push(&mut self, value: T, stamp: Stamp) {
         match &mut self.stamps {
             Stamps::Each(stamps) => stamps.push(stamp),
             Stamps::Same(same) if *same == stamp => {}
+            Stamps::Same(_) => self.push_other(stamp),
+        }
+        self.values.push(value);
+    }
+
+    /// Makes room for a stamp that is not that of the elements so far.
+    #[cold]
+    fn push_other(&mut self, stamp: Stamp) {
+        match &mut self.stamps {
             Stamps::Same(same) if self.values.is_empty() => *same = stamp,
             Stamps::Same(same) => {
-                let mut stamps = Vec::with_capacity(self.values.capacity().max(64));
+                let mut stamps = Vec::with_capacity(self.values.capacity().max(Self::LEN));
                 stamps.resize(self.values.len(), *same);
                 stamps.push(stamp);
                 self.stamps = Stamps::Each(stamps);
             }
+            Stamps::Each(stamps) => stamps.push(stamp),
         }
-        self.values.push(value);
     }
 
     /// Returns the stamp of element `index`.

@@ -22,85 +22,191 @@ pub(crate) fn partition<K: Hash>(key: &K, workers: usize) -> usize {
 /// Names a slot of a [`KeyTable`]; it stays valid until its key is removed.
 pub(crate) type SlotId = u32;
 
+/// The part of a key's hash that a table works with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyHash(u32);
+
+impl KeyHash {
+    /// Spreads it over the bits that the index looks at: the lowest for the place, the highest to
+    /// tell neighbours apart.
+    fn wide(self) -> u64 {
+        u64::from(self.0) | u64::from(self.0) << 32
+    }
+}
+
 struct Slot<K, S> {
-    hash: u64,
     key: K,
     state: S,
 }
 
 /// Maps keys to state. Slots are numbered in the order in which keys come, and freed numbers are
 /// used again; iteration goes by number, so that no hash order reaches an output.
+///
+/// The index holds hashes beside the numbers: it grows, and passes over other keys, without a look
+/// at the slots. Slots are in chunks, so that they never move when their number grows.
 pub(crate) struct KeyTable<K, S> {
-    index: HashTable<SlotId>,
-    slots: Vec<Option<Slot<K, S>>>,
+    index: HashTable<(KeyHash, SlotId)>,
+    chunks: Vec<Chunk<K, S>>,
+    /// The number of slots in all chunks.
+    used: u32,
     free: Vec<SlotId>,
     hasher: FixedState,
 }
+
+type Chunk<K, S> = Vec<Option<Slot<K, S>>>;
 
 impl<K, S> Default for KeyTable<K, S> {
     fn default() -> Self {
         KeyTable {
             index: HashTable::new(),
-            slots: Vec::new(),
+            chunks: Vec::new(),
+            used: 0,
             free: Vec::new(),
             hasher: FixedState::with_seed(TABLE_SEED),
         }
     }
 }
 
+impl<K, S> KeyTable<K, S> {
+    /// The bits of a slot's number that tell its place in a chunk: about 64 KiB of slots, 16 at
+    /// least. The first chunk grows up to there; many tables have a few keys only.
+    const BITS: u32 = {
+        let size = size_of::<Option<Slot<K, S>>>();
+        let slots = (64 << 10) / if size == 0 { 1 } else { size };
+        if slots < 16 { 4 } else { slots.ilog2() }
+    };
+
+    /// Splits a slot's number into those of its chunk and of its place there.
+    const fn place(id: SlotId) -> (usize, usize) {
+        let chunk = id >> Self::BITS;
+        (chunk as usize, (id - (chunk << Self::BITS)) as usize)
+    }
+
+    #[inline]
+    fn slot(&self, id: SlotId) -> Option<&Slot<K, S>> {
+        let (chunk, place) = Self::place(id);
+        self.chunks.get(chunk)?.get(place)?.as_ref()
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, id: SlotId) -> Option<&mut Option<Slot<K, S>>> {
+        let (chunk, place) = Self::place(id);
+        self.chunks.get_mut(chunk)?.get_mut(place)
+    }
+
+    /// Adds a slot behind all others.
+    fn push(&mut self, slot: Slot<K, S>) -> SlotId {
+        let (chunk, _) = Self::place(self.used);
+        if self.chunks.len() == chunk {
+            let capacity = if chunk == 0 { 0 } else { 1 << Self::BITS };
+            self.chunks.push(Vec::with_capacity(capacity));
+        }
+        self.chunks[chunk].push(Some(slot));
+        // 2^32 open keys on one worker do not fit its memory.
+        self.used += 1;
+        self.used - 1
+    }
+}
+
 impl<K: Hash + Eq, S> KeyTable<K, S> {
+    /// Returns the hash by which a key is found.
+    #[inline]
+    pub(crate) fn hash(&self, key: &K) -> KeyHash {
+        KeyHash((self.hasher.hash_one(key) >> 32) as u32)
+    }
+
+    /// Returns the slot where a key of that hash is, if there is one: nearly always that of the
+    /// key in question. It looks at the index only. A loop over many keys that first asks this
+    /// for all of them does not wait for memory key by key.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: KeyHash) -> Option<SlotId> {
+        let found = self.index.find(hash.wide(), |(other, _)| *other == hash);
+        found.map(|(_, id)| *id)
+    }
+
+    /// Tells whether there is something in a slot. It brings the slot into the processor's cache:
+    /// a loop that asks this for many slots waits for memory once for all of them, before one
+    /// that does something with each, and so cannot run ahead of what it waits for.
+    #[inline]
+    pub(crate) fn is_taken(&self, id: SlotId) -> bool {
+        self.slot(id).is_some()
+    }
+
     /// Returns the slot of `key`, made by `make` if the key is new.
     #[inline]
     pub(crate) fn entry(&mut self, key: K, make: impl FnOnce() -> S) -> SlotId {
-        let hash = self.hasher.hash_one(&key);
-        let slots = &self.slots;
-        let is_key = |id: &SlotId| match &slots[*id as usize] {
-            Some(slot) => slot.hash == hash && slot.key == key,
-            None => false,
+        self.entry_mut(key, make).0
+    }
+
+    /// Returns the slot of `key` with its state, made by `make` if the key is new.
+    #[inline]
+    pub(crate) fn entry_mut(&mut self, key: K, make: impl FnOnce() -> S) -> (SlotId, &mut S) {
+        let hash = self.hash(&key);
+        let candidate = self.candidate(hash);
+        self.entry_at(candidate, hash, key, make)
+    }
+
+    /// Does what [`KeyTable::entry_mut`] does, for a key whose hash and candidate are known; the
+    /// candidate may be from before other keys were added.
+    #[inline]
+    pub(crate) fn entry_at(
+        &mut self,
+        candidate: Option<SlotId>,
+        hash: KeyHash,
+        key: K,
+        make: impl FnOnce() -> S,
+    ) -> (SlotId, &mut S) {
+        let id = match candidate {
+            Some(id) if self.slot(id).is_some_and(|slot| slot.key == key) => id,
+            _ => self.find_or_insert(hash, key, make),
         };
-        if let Some(id) = self.index.find(hash, is_key) {
+        let (chunk, place) = Self::place(id);
+        let slot = self.chunks[chunk][place].as_mut();
+        (id, &mut slot.expect("the slot was just found").state)
+    }
+
+    #[inline(never)]
+    fn find_or_insert(&mut self, hash: KeyHash, key: K, make: impl FnOnce() -> S) -> SlotId {
+        let is_key = |(other, id): &(KeyHash, SlotId)| {
+            *other == hash && self.slot(*id).is_some_and(|slot| slot.key == key)
+        };
+        if let Some((_, id)) = self.index.find(hash.wide(), is_key) {
             return *id;
         }
-        let slot = Some(Slot {
-            hash,
-            key,
-            state: make(),
-        });
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.slots[id as usize] = slot;
+        let state = make();
+        let slot = Slot { key, state };
+        let free = self.free.pop();
+        let id = match free.map(|id| (id, self.slot_mut(id))) {
+            Some((id, Some(place))) => {
+                *place = Some(slot);
                 id
             }
-            None => {
-                self.slots.push(slot);
-                // 2^32 open keys on one worker do not fit its memory.
-                (self.slots.len() - 1) as SlotId
-            }
+            _ => self.push(slot),
         };
-        let slots = &self.slots;
         self.index
-            .insert_unique(hash, id, |id| match &slots[*id as usize] {
-                Some(slot) => slot.hash,
-                None => 0,
-            });
+            .insert_unique(hash.wide(), (hash, id), |(hash, _)| hash.wide());
         id
     }
 
     /// Returns the key and the state of a slot.
     pub(crate) fn get_mut(&mut self, id: SlotId) -> Option<(&K, &mut S)> {
-        let slot = self.slots.get_mut(id as usize)?.as_mut()?;
+        let slot = self.slot_mut(id)?.as_mut()?;
         Some((&slot.key, &mut slot.state))
     }
 
     /// Returns the key of a slot.
     pub(crate) fn key(&self, id: SlotId) -> Option<&K> {
-        Some(&self.slots.get(id as usize)?.as_ref()?.key)
+        Some(&self.slot(id)?.key)
     }
 
     /// Removes a slot, and returns what was in it.
     pub(crate) fn remove(&mut self, id: SlotId) -> Option<(K, S)> {
-        let slot = self.slots.get_mut(id as usize)?.take()?;
-        if let Ok(entry) = self.index.find_entry(slot.hash, |other| *other == id) {
+        let slot = self.slot_mut(id)?.take()?;
+        let hash = self.hash(&slot.key);
+        if let Ok(entry) = self
+            .index
+            .find_entry(hash.wide(), |(_, other)| *other == id)
+        {
             entry.remove();
         }
         self.free.push(id);
@@ -119,7 +225,7 @@ impl<K: Hash + Eq, S> KeyTable<K, S> {
 
     /// Visits all slots in the order of their numbers.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SlotId, &K, &mut S)> {
-        let slots = self.slots.iter_mut().enumerate();
+        let slots = self.chunks.iter_mut().flatten().enumerate();
         slots.filter_map(|(id, slot)| {
             let slot = slot.as_mut()?;
             Some((id as SlotId, &slot.key, &mut slot.state))
@@ -128,15 +234,44 @@ impl<K: Hash + Eq, S> KeyTable<K, S> {
 
     /// Visits all slots in the order of their numbers, read only.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
-        let slots = self.slots.iter().flatten();
+        let slots = self.chunks.iter().flatten().flatten();
         slots.map(|slot| (&slot.key, &slot.state))
     }
 
     /// Moves all keys out, in the order of their slots; capacity stays.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (K, S)> + '_ {
+    pub(crate) fn drain(&mut self) -> Drain<'_, K, S> {
         self.index.clear();
         self.free.clear();
-        self.slots.drain(..).flatten().map(|s| (s.key, s.state))
+        self.used = 0;
+        Drain {
+            chunks: self.chunks.iter_mut(),
+            chunk: None,
+        }
+    }
+}
+
+/// Moves the keys out of a [`KeyTable`]; what is not taken is dropped.
+pub(crate) struct Drain<'a, K, S> {
+    chunks: std::slice::IterMut<'a, Chunk<K, S>>,
+    chunk: Option<std::vec::Drain<'a, Option<Slot<K, S>>>>,
+}
+
+impl<K, S> Iterator for Drain<'_, K, S> {
+    type Item = (K, S);
+
+    fn next(&mut self) -> Option<(K, S)> {
+        loop {
+            if let Some(slot) = self.chunk.iter_mut().flatten().flatten().next() {
+                return Some((slot.key, slot.state));
+            }
+            self.chunk = Some(self.chunks.next()?.drain(..));
+        }
+    }
+}
+
+impl<K, S> Drop for Drain<'_, K, S> {
+    fn drop(&mut self) {
+        self.chunks.by_ref().for_each(Vec::clear);
     }
 }
 
@@ -149,14 +284,58 @@ mod tests {
         let mut table = KeyTable::default();
         let a = table.entry("a", || 1);
         let b = table.entry("b", || 2);
-        assert_eq!(table.entry("a", || 9), a);
+        assert_eq!(table.entry_mut("a", || 9), (a, &mut 1));
         assert_eq!(table.remove(a), Some(("a", 1)));
         assert_eq!(table.get_mut(a), None);
-        assert_eq!(table.entry("c", || 3), a);
+        assert_eq!(table.entry_mut("c", || 3), (a, &mut 3));
         assert_eq!(table.get_mut(b), Some((&"b", &mut 2)));
         let all: Vec<_> = table.drain().collect();
         assert_eq!(all, [("c", 3), ("b", 2)]);
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn keys_are_told_apart_by_more_than_their_hashes() {
+        /// All keys have one hash.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        struct Same(u32);
+        impl Hash for Same {
+            fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+        }
+        let mut table = KeyTable::default();
+        let ids: Vec<_> = (0..100).map(|n| table.entry(Same(n), || n)).collect();
+        for n in 0..100 {
+            // What was a candidate before may be the slot of another key, or of none.
+            let hash = table.hash(&Same(n));
+            for candidate in [None, Some(0), Some(7), Some(1000)] {
+                let found = table.entry_at(candidate, hash, Same(n), || 1000);
+                assert_eq!(found, (ids[n as usize], &mut { n }));
+            }
+        }
+        assert_eq!(table.remove(ids[7]), Some((Same(7), 7)));
+        let hash = table.hash(&Same(7));
+        assert_eq!(table.entry_at(Some(ids[7]), hash, Same(7), || 70).1, &70);
+    }
+
+    #[test]
+    fn many_keys_keep_their_order_and_their_slots_are_used_again() {
+        let mut table = KeyTable::default();
+        for round in 0..2_u64 {
+            let ids: Vec<_> = (0..20_000_u64).map(|k| table.entry(k, || round)).collect();
+            assert_eq!(ids, (0..20_000).collect::<Vec<_>>());
+            assert_eq!(table.key(19_999), Some(&19_999));
+            assert!(table.iter().map(|(k, _)| *k).eq(0..20_000));
+            assert!(
+                table
+                    .iter_mut()
+                    .map(|(id, k, _)| (id, *k))
+                    .eq((0..20_000).zip(0..))
+            );
+            // A drain that is given up takes everything with it.
+            let taken: Vec<_> = table.drain().take(10_000).collect();
+            assert!(taken.into_iter().eq((0..10_000).map(|k| (k, round))));
+            assert_eq!((table.len(), table.iter().count()), (0, 0));
+        }
     }
 
     #[test]

@@ -101,16 +101,16 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
         default: Option<K>,
     ) -> PCollection<(K, F::Output)> {
         let strategy = self.windowing();
-        let combiner = strategy.timestamp_combiner;
         let path = self.pipeline().graph().scope.join("/");
         self.hold_keys_to_their_law(&path);
+        let assigned = strategy.clone();
         let lift_fn = combine_fn.clone();
         let lifted: PCollection<(K, Partial<F::Accumulator>)> =
             self.transform("Lift", Kind::CombineLift, move |context, out| {
                 Ok(Lowered::driven(Lift::new(
                     context,
                     lift_fn.clone(),
-                    combiner,
+                    &assigned,
                     out,
                 )))
             });

@@ -20,7 +20,7 @@ impl<T: Key> PCollection<T> {
     pub fn count_per_element(&self, name: &str) -> PCollection<(T, u64)> {
         self.apply(name, |input: PCollection<T>| {
             input
-                .map("Occurrence", |element| (element, ()))
+                .map_own("Occurrence", |element| (element, ()))
                 .combine_per_key("Count", Count::<()>(PhantomData))
         })
     }

@@ -10,10 +10,10 @@ use crate::batch::{Batch, Stamp, Stamps};
 use crate::coder::Key;
 use crate::error::Result;
 use crate::graph::{NodeContext, Operator, Port, Progress, Receiver};
-use crate::state::key_table::{KeyTable, SlotId};
+use crate::state::key_table::{KeyHash, KeyTable, SlotId};
 use crate::time::Timestamp;
 use crate::user_code::{describe, guarded};
-use crate::window::{PaneInfo, TimestampCombiner, Window};
+use crate::window::{PaneInfo, TimestampCombiner, Window, WindowingStrategy};
 
 /// An accumulator on its way, with the number of elements that it stands for: what is dropped
 /// late is counted in elements. Its timestamp is the fold over them.
@@ -28,15 +28,26 @@ struct Entry<A> {
     output_time: Timestamp,
 }
 
+/// The number of keys that are looked up together: what is read for them fits into the first level
+/// of a processor's cache.
+const BLOCK: usize = 128;
+
+/// Where a key may be found in a table.
+type Found = (KeyHash, Option<SlotId>);
+
 /// Combines per key and per window as assigned: windows merge behind the exchange, so that each
 /// is judged late by its own.
 pub(super) struct Lift<K, F: CombineFn> {
     combine_fn: F,
     combiner: TimestampCombiner,
+    windows_merge: bool,
+    /// The key of an element that is being passed on.
+    passing: Option<K>,
     current: (Window, KeyTable<K, Entry<F::Accumulator>>),
     rest: BTreeMap<Window, KeyTable<K, Entry<F::Accumulator>>>,
     entries: usize,
     slot: SlotId,
+    found: Vec<Found>,
     what: Cell<&'static str>,
     out: Port<(K, Partial<F::Accumulator>)>,
     batch: Batch<(K, Partial<F::Accumulator>)>,
@@ -47,16 +58,19 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
     pub(super) fn new(
         context: &NodeContext<'_>,
         combine_fn: F,
-        combiner: TimestampCombiner,
+        strategy: &WindowingStrategy,
         out: Port<(K, Partial<F::Accumulator>)>,
     ) -> Self {
         Lift {
             combine_fn,
-            combiner,
+            combiner: strategy.timestamp_combiner,
+            windows_merge: strategy.merges(),
+            passing: None,
             current: (Window::GLOBAL, KeyTable::default()),
             rest: BTreeMap::new(),
             entries: 0,
             slot: 0,
+            found: Vec::new(),
             what: Cell::new("add_input"),
             out,
             batch: Batch::default(),
@@ -77,12 +91,13 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
     }
 
     /// Adds to the selected table.
-    #[inline]
-    fn add(&mut self, key: K, value: F::Input, output_time: Timestamp) {
+    #[inline(always)]
+    fn add(&mut self, found: Found, key: K, value: F::Input, output_time: Timestamp) {
         let (window, table) = &mut self.current;
         let (combine_fn, what) = (&self.combine_fn, &self.what);
         let mut new = false;
-        let slot = table.entry(key, || {
+        let (hash, candidate) = found;
+        let (slot, entry) = table.entry_at(candidate, hash, key, || {
             what.set("create_accumulator");
             new = true;
             Entry {
@@ -94,13 +109,60 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         self.entries += usize::from(new);
         self.slot = slot;
         what.set("add_input");
-        if let Some((_, entry)) = table.get_mut(slot) {
-            combine_fn.add_input(&mut entry.accumulator, value);
-            entry.elements += 1;
-            entry.output_time = self
-                .combiner
-                .combine(*window, entry.output_time, output_time);
+        combine_fn.add_input(&mut entry.accumulator, value);
+        entry.elements += 1;
+        let combiner = self.combiner;
+        entry.output_time = combiner.combine(*window, entry.output_time, output_time);
+    }
+
+    /// Adds elements that share a window, and so a table. A block of keys is looked up together
+    /// before the first is added, so that the processor waits for memory once for many.
+    fn add_all(&mut self, elements: &mut Vec<(K, F::Input)>, stamp: Stamp) {
+        self.select(stamp.window);
+        let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
+        let mut found = std::mem::take(&mut self.found);
+        let table = &self.current.1;
+        found.extend(elements.iter().map(|(key, _)| (table.hash(key), None)));
+        let mut elements = elements.drain(..);
+        for block in found.chunks_mut(BLOCK) {
+            let table = &self.current.1;
+            for (hash, candidate) in &mut *block {
+                *candidate = table.candidate(*hash);
+            }
+            let candidates = block.iter().filter_map(|(_, candidate)| *candidate);
+            let taken: usize = candidates.map(|id| usize::from(table.is_taken(id))).sum();
+            // Only the look at the slots matters.
+            std::hint::black_box(taken);
+            for (found, (key, value)) in block.iter().zip(&mut elements) {
+                self.add(*found, key, value, output_time);
+            }
         }
+        found.clear();
+        self.found = found;
+    }
+
+    /// Sends elements on, each in an accumulator of its own: in windows that merge, hardly any
+    /// two elements of a key are assigned the same one.
+    fn pass(&mut self, batch: &mut Batch<(K, F::Input)>) -> Result<()> {
+        for ((key, value), stamp) in batch.drain() {
+            self.passing = Some(key);
+            self.what.set("create_accumulator");
+            let mut accumulator = self.combine_fn.create_accumulator();
+            self.what.set("add_input");
+            self.combine_fn.add_input(&mut accumulator, value);
+            let stamp = Stamp {
+                timestamp: self.combiner.assign(stamp.window, stamp.timestamp),
+                window: stamp.window,
+                pane: PaneInfo::NO_FIRING,
+            };
+            if let Some(key) = self.passing.take() {
+                self.batch.push((key, (accumulator, 1)), stamp);
+            }
+            if self.batch.len() >= Batch::<(K, Partial<F::Accumulator>)>::LEN {
+                self.push_batch()?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends everything on, window by window.
@@ -141,22 +203,24 @@ impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
     fn push(&mut self, batch: &mut Batch<(K, F::Input)>) -> Result<()> {
         let done = guarded(|| {
             if let Stamps::Same(stamp) = batch.stamps {
-                self.select(stamp.window);
-                let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
-                for (key, value) in batch.values.drain(..) {
-                    self.add(key, value, output_time);
-                }
-            } else {
-                for ((key, value), stamp) in batch.drain() {
+                self.add_all(&mut batch.values, stamp);
+            } else if self.windows_merge {
+                self.pass(batch)?;
+            } else if let Stamps::Each(stamps) = &mut batch.stamps {
+                let stamps = stamps.drain(..);
+                for ((key, value), stamp) in batch.values.drain(..).zip(stamps) {
                     self.select(stamp.window);
                     let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
-                    self.add(key, value, output_time);
+                    let hash = self.current.1.hash(&key);
+                    let found = (hash, self.current.1.candidate(hash));
+                    self.add(found, key, value, output_time);
                 }
             }
             Ok(())
         });
         done.map_err(|failed| {
-            let key = self.current.1.key(self.slot);
+            let passing = self.passing.as_ref();
+            let key = passing.or_else(|| self.current.1.key(self.slot));
             let key = key.map(|key| format!("of key {}", describe(key)));
             failed.at(&self.path, self.what.get(), key)
         })?;

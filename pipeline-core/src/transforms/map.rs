@@ -39,6 +39,31 @@ impl<T: Element> PCollection<T> {
     }
 }
 
+impl<T: Element> PCollection<T> {
+    /// Does what `map` does, for a function of the library that cannot fail: no call is guarded,
+    /// and no element cloned to name it.
+    pub(super) fn map_own<U: Element>(
+        &self,
+        name: &str,
+        f: impl Fn(T) -> U + Copy + Send + Sync + 'static,
+    ) -> PCollection<U> {
+        self.transform(name, Kind::ParDo, move |_, out| {
+            Ok(Lowered::passive(MapOwn { f, out }))
+        })
+    }
+}
+
+struct MapOwn<U, F> {
+    f: F,
+    out: Port<U>,
+}
+
+impl<T: Element, U: Element, F: Fn(T) -> U> Receiver<T> for MapOwn<U, F> {
+    fn push(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        self.out.push(&mut batch.map(&self.f))
+    }
+}
+
 struct Map<T, U, F> {
     f: Arc<F>,
     out: Port<U>,

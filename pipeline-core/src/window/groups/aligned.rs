@@ -55,11 +55,8 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
                 None => return,
             }
         };
-        let slot = table.entry(key, Group::new);
+        let (slot, group) = table.entry_mut(key, Group::new);
         self.current_slot = slot;
-        let Some((_, group)) = table.get_mut(slot) else {
-            return;
-        };
         let before = group.dirty.then_some(group.output_time);
         group.add(stage, window, arrival.input, arrival.output_time);
         if late {

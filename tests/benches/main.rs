@@ -1,0 +1,131 @@
+//! Compares the embedded engine with a loop written by hand and with renoir, on the same input.
+//!
+//! `cargo bench -p pipeline-tests` prints a table: the median of CPU seconds (user and system), of
+//! wall seconds and of peak memory over several rounds, and the ratio to the group's first row.
+//! Each measurement is a process of its own, and the rounds go through all rows in turn, so that
+//! a slow minute of the machine falls on all of them. All use the same allocator. Every row of a
+//! group must give the same result: the digest of the sorted output. Only a difference there
+//! fails the run; time is never asserted.
+//!
+//! - `--rounds N`: so many rounds (7); `--only TEXT`: only the rows whose name has that text;
+//!   `--small`: a hundredth of the input, to see that all still runs.
+//! - `--row NAME --input FOLDER`: one measurement in this process, for a profiler.
+
+#![allow(missing_docs)]
+
+mod chat;
+mod digest;
+mod keep;
+mod lines;
+mod measure;
+mod table;
+mod windowed;
+mod word_count;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use measure::Row;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The rows, in groups that give the same result; the first of a group is what others compare to.
+const GROUPS: [(&str, &[Row]); 4] = [
+    ("word count", &word_count::ROWS),
+    ("chat lines, parsed and grouped", &chat::ROWS),
+    ("fixed windows", &windowed::FIXED),
+    ("sessions", &windowed::SESSIONS),
+];
+
+fn main() -> ExitCode {
+    let done = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => run(options),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options {
+    rounds: usize,
+    only: String,
+    small: bool,
+    row: Option<String>,
+    input: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
+        let mut options = Options {
+            rounds: 7,
+            only: String::new(),
+            small: false,
+            row: None,
+            input: None,
+        };
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or(format!("{arg} needs a value"));
+            match arg.as_str() {
+                "--rounds" => options.rounds = value()?.parse()?,
+                "--only" => options.only = value()?,
+                "--small" => options.small = true,
+                "--row" => options.row = Some(value()?),
+                "--input" => options.input = Some(value()?.into()),
+                // What cargo passes to every benchmark.
+                "--bench" => {}
+                other => return Err(format!("unknown option {other}: see benches/main.rs").into()),
+            }
+        }
+        if options.rounds == 0 {
+            return Err("--rounds must be at least 1".into());
+        }
+        Ok(options)
+    }
+}
+
+fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let folder = match &options.input {
+        Some(folder) => folder.clone(),
+        None => measure::input_folder(options.small)?,
+    };
+    let divisor = if options.small { 100 } else { 1 };
+    word_count::prepare(&folder, divisor)?;
+    chat::prepare(&folder, divisor)?;
+    let rows = || GROUPS.iter().flat_map(|(_, rows)| rows.iter());
+    if let Some(name) = &options.row {
+        let row = rows().find(|row| row.name == name);
+        let row = row.ok_or_else(|| format!("no row is called {name}"))?;
+        println!("{}", measure::here(row, &folder, divisor)?);
+        return Ok(());
+    }
+    let rows: Vec<&Row> = rows().filter(|r| r.name.contains(&options.only)).collect();
+    let mut samples: Vec<Vec<measure::Sample>> = vec![Vec::new(); rows.len()];
+    for _ in 0..options.rounds {
+        for (row, samples) in rows.iter().zip(&mut samples) {
+            samples.push(measure::in_child(row, &folder, options.small)?);
+        }
+    }
+    let mut measured = rows.into_iter().zip(samples).peekable();
+    let mut differences = Vec::new();
+    for (title, group) in GROUPS {
+        let mut lines = Vec::new();
+        while let Some((row, samples)) =
+            measured.next_if(|(row, _)| group.iter().any(|r| r.name == row.name))
+        {
+            lines.push((row, samples));
+        }
+        print!("{}", table::render(title, &lines));
+        differences.extend(table::differences(&lines));
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(differences.join("\n").into())
+}

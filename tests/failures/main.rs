@@ -13,5 +13,6 @@ mod kit;
 mod matrix;
 mod metrics;
 mod stop;
+mod support;
 mod transient;
 mod validation;

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use pipeline_core::prelude::*;
 
+/// When an attempt came, its number, the batch's, and its records.
+type Attempt = (Instant, u32, u64, Vec<u64>);
+
 /// Fails so many times, then takes the batch.
 #[derive(Clone)]
 struct Moody {
     failures: u32,
-    /// When each attempt came, with its number, the batch's and its records.
-    attempts: Arc<Mutex<Vec<(Instant, u32, u64, Vec<u64>)>>>,
+    attempts: Arc<Mutex<Vec<Attempt>>>,
     kept: Arc<Mutex<Vec<u64>>>,
 }
 

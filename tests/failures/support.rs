@@ -105,6 +105,8 @@ impl Reader<u64, Vec<u64>> for FloodReader {
 /// Counts rows, each of which takes its time until it is told to hurry.
 pub struct Slow<T> {
     pub per_row: Duration,
+    /// If there is one, only this worker's writer takes its time.
+    pub slow_worker: Option<usize>,
     pub written: Arc<AtomicU64>,
     pub hurry: Arc<AtomicBool>,
     pub finishes: Arc<Mutex<Vec<bool>>>,
@@ -115,6 +117,7 @@ impl<T> Slow<T> {
     pub fn new(per_row: Duration) -> Self {
         Slow {
             per_row,
+            slow_worker: None,
             written: Arc::default(),
             hurry: Arc::default(),
             finishes: Arc::default(),
@@ -127,6 +130,7 @@ impl<T> Clone for Slow<T> {
     fn clone(&self) -> Self {
         Slow {
             per_row: self.per_row,
+            slow_worker: self.slow_worker,
             written: Arc::clone(&self.written),
             hurry: Arc::clone(&self.hurry),
             finishes: Arc::clone(&self.finishes),
@@ -139,8 +143,12 @@ impl<T: Element> Sink for Slow<T> {
     type Item = T;
     type Writer = Slow<T>;
 
-    fn open(&self, _: usize) -> Result<Slow<T>, Error> {
-        Ok(self.clone())
+    fn open(&self, worker: usize) -> Result<Slow<T>, Error> {
+        let mut writer = self.clone();
+        if self.slow_worker.is_some_and(|slow| slow != worker) {
+            writer.per_row = Duration::ZERO;
+        }
+        Ok(writer)
     }
 
     async fn finish(&self, succeeded: bool) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use thiserror::Error as ThisError;
 /// Boxes any error that user code returns.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// Abbreviates results whose error is [`enum@Error`].
+/// Abbreviates results whose error is [`struct@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Tells why a pipeline could not be built or run.
@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The kind says which; [`Error::is_transient`] says whether doing it again may help.
 pub struct Error(Box<ErrorKind>);
 
-/// Distinguishes the causes of an [`enum@Error`].
+/// Distinguishes the causes of an [`struct@Error`].
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -108,18 +108,21 @@ const SHOWN: usize = 200;
 
 /// Shows an element: its text where it is a record, else as JSON, shortened.
 pub(crate) fn describe<T: Element>(value: &T) -> String {
-    let text = match as_raw_bytes(value) {
-        Some(bytes) => String::from_utf8_lossy(&bytes[..bytes.len().min(8 * SHOWN)]).into_owned(),
-        None => serde_json::to_string(value)
-            .unwrap_or_else(|error| format!("(cannot be shown as JSON: {error})")),
-    };
-    shorten(&text)
+    if let Some(bytes) = as_raw_bytes(value) {
+        // Enough for the characters that are shown, and no more of a record of megabytes.
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(8 * SHOWN)]);
+        return shorten(&text, bytes.len());
+    }
+    match serde_json::to_string(value) {
+        Ok(json) => shorten(&json, json.len()),
+        Err(error) => format!("(cannot be shown as JSON: {error})"),
+    }
 }
 
-/// Cuts a text at [`SHOWN`] characters.
-pub(crate) fn shorten(text: &str) -> String {
+/// Cuts a text at [`SHOWN`] characters, and says then how many bytes there were.
+fn shorten(text: &str, bytes: usize) -> String {
     match text.char_indices().nth(SHOWN) {
-        Some((at, _)) => format!("{}… ({} bytes)", &text[..at], text.len()),
+        Some((at, _)) => format!("{}… ({bytes} bytes)", &text[..at]),
         None => text.to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! What happens when something fails, stops or is refused.
 //!
 //! - `matrix`: a panic or an error in every place that calls user code.
+//! - `misuse`: what user code may not do.
 //! - `hang`: user code that does not come back after a failure; `transient`: errors that pass.
 //! - `stop`, `backpressure`, `acknowledgement`: a run that is stopped, slowed down, confirmed.
 //! - `validation`, `drawing`, `metrics`: what a pipeline says before and after it runs.
@@ -12,6 +13,8 @@ mod hang;
 mod kit;
 mod matrix;
 mod metrics;
+mod misuse;
 mod stop;
+mod support;
 mod transient;
 mod validation;

@@ -1,0 +1,27 @@
+//! The output takes texts.
+//~ expected `String`, found `u64`
+
+use pipeline_core::prelude::*;
+
+#[derive(Clone)]
+struct Route;
+
+impl DoFn for Route {
+    type Input = u64;
+    type Outputs = (Out<u64>, Out<String>);
+
+    fn process(
+        &mut self,
+        n: u64,
+        _: &ElementContext,
+        (numbers, texts): &mut Self::Outputs,
+    ) -> Result<(), BoxError> {
+        numbers.emit(n);
+        texts.emit(n);
+        Ok(())
+    }
+}
+
+pub fn build(p: &Pipeline) {
+    let _both = p.create("Create", vec![1]).par_do("Route", Route);
+}

@@ -41,8 +41,9 @@ pub(super) struct Lift<K, F: CombineFn> {
     combine_fn: F,
     combiner: TimestampCombiner,
     windows_merge: bool,
-    /// The key of an element that is being passed on.
-    passing: Option<K>,
+    /// What is in windows that merge: hardly any two elements of a key are assigned the same one,
+    /// so that a table for each window would hold one entry.
+    merging: KeyTable<(K, Window), Entry<F::Accumulator>>,
     current: (Window, KeyTable<K, Entry<F::Accumulator>>),
     rest: BTreeMap<Window, KeyTable<K, Entry<F::Accumulator>>>,
     entries: usize,
@@ -65,7 +66,7 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
             combine_fn,
             combiner: strategy.timestamp_combiner,
             windows_merge: strategy.merges(),
-            passing: None,
+            merging: KeyTable::default(),
             current: (Window::GLOBAL, KeyTable::default()),
             rest: BTreeMap::new(),
             entries: 0,
@@ -141,47 +142,45 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         self.found = found;
     }
 
-    /// Sends elements on, each in an accumulator of its own: in windows that merge, hardly any
-    /// two elements of a key are assigned the same one.
-    fn pass(&mut self, batch: &mut Batch<(K, F::Input)>) -> Result<()> {
-        for ((key, value), stamp) in batch.drain() {
-            self.passing = Some(key);
-            self.what.set("create_accumulator");
-            let mut accumulator = self.combine_fn.create_accumulator();
-            self.what.set("add_input");
-            self.combine_fn.add_input(&mut accumulator, value);
-            let stamp = Stamp {
-                timestamp: self.combiner.assign(stamp.window, stamp.timestamp),
-                window: stamp.window,
-                pane: PaneInfo::NO_FIRING,
-            };
-            if let Some(key) = self.passing.take() {
-                self.batch.push((key, (accumulator, 1)), stamp);
+    /// Adds an element of windows that merge.
+    fn add_merging(&mut self, key: K, value: F::Input, stamp: Stamp) {
+        let (combine_fn, what) = (&self.combine_fn, &self.what);
+        let window = stamp.window;
+        let output_time = self.combiner.assign(window, stamp.timestamp);
+        let mut new = false;
+        let slot = self.merging.entry((key, window), || {
+            what.set("create_accumulator");
+            new = true;
+            Entry {
+                accumulator: combine_fn.create_accumulator(),
+                elements: 0,
+                output_time,
             }
-            if self.batch.len() >= Batch::<(K, Partial<F::Accumulator>)>::LEN {
-                self.push_batch()?;
-            }
+        });
+        self.entries += usize::from(new);
+        self.slot = slot;
+        what.set("add_input");
+        if let Some((_, entry)) = self.merging.get_mut(slot) {
+            combine_fn.add_input(&mut entry.accumulator, value);
+            entry.elements += 1;
+            let combiner = self.combiner;
+            entry.output_time = combiner.combine(window, entry.output_time, output_time);
         }
-        Ok(())
     }
 
-    /// Sends everything on, window by window.
+    /// Sends everything on, window by window, or in the order in which it came where windows merge.
     fn flush(&mut self) -> Result<()> {
+        let mut merging = std::mem::take(&mut self.merging);
+        for ((key, window), entry) in merging.drain() {
+            self.send(key, entry, window)?;
+        }
+        self.merging = merging;
         let first = std::mem::take(&mut self.current.1);
         let current = self.current.0;
         let rest = std::mem::take(&mut self.rest);
         for (window, mut table) in std::iter::once((current, first)).chain(rest) {
             for (key, entry) in table.drain() {
-                let stamp = Stamp {
-                    timestamp: entry.output_time,
-                    window,
-                    pane: PaneInfo::NO_FIRING,
-                };
-                let partial = (entry.accumulator, entry.elements);
-                self.batch.push((key, partial), stamp);
-                if self.batch.len() >= Batch::<(K, Partial<F::Accumulator>)>::LEN {
-                    self.push_batch()?;
-                }
+                self.send(key, entry, window)?;
             }
             if window == current {
                 self.current.1 = table;
@@ -189,6 +188,20 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         }
         self.entries = 0;
         self.push_batch()
+    }
+
+    fn send(&mut self, key: K, entry: Entry<F::Accumulator>, window: Window) -> Result<()> {
+        let stamp = Stamp {
+            timestamp: entry.output_time,
+            window,
+            pane: PaneInfo::NO_FIRING,
+        };
+        let partial = (entry.accumulator, entry.elements);
+        self.batch.push((key, partial), stamp);
+        if self.batch.len() >= Batch::<(K, Partial<F::Accumulator>)>::LEN {
+            self.push_batch()?;
+        }
+        Ok(())
     }
 
     fn push_batch(&mut self) -> Result<()> {
@@ -202,10 +215,12 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
 impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
     fn push(&mut self, batch: &mut Batch<(K, F::Input)>) -> Result<()> {
         let done = guarded(|| {
-            if let Stamps::Same(stamp) = batch.stamps {
+            if self.windows_merge {
+                for ((key, value), stamp) in batch.drain() {
+                    self.add_merging(key, value, stamp);
+                }
+            } else if let Stamps::Same(stamp) = batch.stamps {
                 self.add_all(&mut batch.values, stamp);
-            } else if self.windows_merge {
-                self.pass(batch)?;
             } else if let Stamps::Each(stamps) = &mut batch.stamps {
                 let stamps = stamps.drain(..);
                 for ((key, value), stamp) in batch.values.drain(..).zip(stamps) {
@@ -219,8 +234,11 @@ impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
             Ok(())
         });
         done.map_err(|failed| {
-            let passing = self.passing.as_ref();
-            let key = passing.or_else(|| self.current.1.key(self.slot));
+            let key = if self.windows_merge {
+                self.merging.key(self.slot).map(|(key, _)| key)
+            } else {
+                self.current.1.key(self.slot)
+            };
             let key = key.map(|key| format!("of key {}", describe(key)));
             failed.at(&self.path, self.what.get(), key)
         })?;

@@ -254,6 +254,42 @@ impl<K: Key, F: CombineFn> Operator for Lift<K, F> {
         if self.entries > 0 {
             self.flush()?;
         }
+        // What was passed on has no entry.
+        self.push_batch()?;
         Ok(input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::prelude::*;
+
+    #[test]
+    fn elements_of_merging_windows_go_on_before_the_bundle_ends() {
+        // In pairs, since an element alone in its batch is combined as in other windows.
+        let seconds = [0, 5, 30, 31, 100, 140];
+        let events = seconds.map(|s| (("key".to_string(), ()), Timestamp::from_millis(s * 1_000)));
+        let pipeline = Pipeline::build(|p| {
+            p.create_timestamped("Events", events.to_vec())
+                .window_into("Visits", Sessions::with_gap(Duration::from_secs(10)))
+                .count_per_key("Count")
+                .check_timed("PerVisit", |timed| {
+                    let visit = |t: &crate::testing::Timed<(String, u64)>| {
+                        (t.window.end().millis() / 1_000, t.value.1)
+                    };
+                    let mut visits: Vec<_> = timed.iter().map(visit).collect();
+                    visits.sort_unstable();
+                    assert_eq!(visits, [(15, 2), (41, 2), (110, 1), (150, 1)]);
+                });
+        })
+        .unwrap();
+        for workers in [1, 2] {
+            for max_bundle in [1, 2, 100] {
+                let runner = DirectRunner::new().workers(workers).max_bundle(max_bundle);
+                runner.run(&pipeline).unwrap();
+            }
+        }
     }
 }

@@ -85,7 +85,8 @@ fn windowing(random: &mut Random, bounded: bool) -> Windowing {
 fn lateness(random: &mut Random) -> i64 {
     match random.between(0, 5) {
         0 | 1 => 0,
-        2 => 100_000,
+        // Ten days reach behind the end of time, where the expiry of every window is capped.
+        2 => random.pick(&[1_000, 864_000_000]),
         _ => random.between(1, 80),
     }
 }
@@ -95,7 +96,7 @@ fn steps(random: &mut Random, values: &mut i64, bounded: bool) -> Vec<Step> {
     let mut watermark = random.between(-150, -20);
     let keys = random.between(1, 4);
     let mut steps = Vec::new();
-    for _ in 0..random.between(1, 14) {
+    for _ in 0..random.between(1, 18) {
         if !bounded && random.one_in(3) {
             watermark += match random.between(0, 4) {
                 0 => 0,

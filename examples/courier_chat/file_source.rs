@@ -72,7 +72,7 @@ impl Source for FileSource {
         Ok(FileReader(if self.may_wait {
             Records::Ahead(counted.read_ahead()?)
         } else {
-            Records::Here(counted)
+            Records::Here(Box::new(counted))
         }))
     }
 }
@@ -81,7 +81,7 @@ impl Source for FileSource {
 pub struct FileReader(Records);
 
 enum Records {
-    Here(Counted),
+    Here(Box<Counted>),
     Ahead(mpsc::Receiver<Result<Record, Error>>),
 }
 

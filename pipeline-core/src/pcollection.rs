@@ -87,6 +87,19 @@ impl<T: Element> PCollection<T> {
         self.pipeline.graph().collections[self.id].bounded
     }
 
+    /// Returns this collection, if it belongs to `pipeline`; else refuses that pipeline and returns
+    /// a collection of it that stands in until the refusal is told.
+    pub(crate) fn of_the_same_pipeline(&self, pipeline: &Pipeline, name: &str) -> PCollection<T> {
+        if self.pipeline.is(pipeline) {
+            return self.clone();
+        }
+        let path = pipeline.graph().path_of(name);
+        pipeline.refuse(format!(
+            "'{path}' takes a collection of another pipeline: build both in one `Pipeline::build`"
+        ));
+        pipeline.create(&format!("{name} (of another pipeline)"), Vec::new())
+    }
+
     pub(crate) fn id(&self) -> CollectionId {
         self.id
     }

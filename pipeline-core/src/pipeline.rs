@@ -69,6 +69,10 @@ impl Pipeline {
         result
     }
 
+    pub(crate) fn is(&self, other: &Pipeline) -> bool {
+        Rc::ptr_eq(&self.graph, &other.graph)
+    }
+
     pub(crate) fn graph(&self) -> Ref<'_, Graph> {
         self.graph.borrow()
     }

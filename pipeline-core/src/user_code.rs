@@ -11,6 +11,8 @@ use crate::graph::as_raw_bytes;
 /// Stops a loop over elements: the user's code failed, or something downstream did.
 pub(crate) enum Fault {
     User(BoxError),
+    /// As `User`, in a function that the loop does not know by itself.
+    In(&'static str, String),
     Downstream(Error),
 }
 
@@ -23,6 +25,7 @@ impl From<Error> for Fault {
 /// A [`Fault`], or the message of a panic.
 pub(crate) enum Failed {
     User(String),
+    In(&'static str, String),
     Downstream(Error),
 }
 
@@ -31,6 +34,7 @@ impl Failed {
     pub(crate) fn at(self, path: &str, what: &'static str, element: Option<String>) -> Error {
         match self {
             Failed::User(cause) => Error::user(path, what, element, cause),
+            Failed::In(what, cause) => Error::user(path, what, element, cause),
             // What went wrong behind the transform has its name; a wrong use of its own outputs
             // has not.
             Failed::Downstream(error) => error.located(what, path, element),
@@ -44,6 +48,7 @@ pub(crate) fn guarded<R>(f: impl FnOnce() -> Result<R, Fault>) -> Result<R, Fail
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(Fault::User(error))) => Err(Failed::User(chain(&*error).join(": "))),
+        Ok(Err(Fault::In(what, cause))) => Err(Failed::In(what, cause)),
         Ok(Err(Fault::Downstream(error))) => Err(Failed::Downstream(error)),
         Err(panic) => Err(Failed::User(format!("panic: {}", panic_message(&*panic)))),
     }

@@ -42,18 +42,14 @@ const fn at(
 const CASES: &[(Spot, Expected)] = {
     const RECORD: Option<&str> = Some("-17");
     const KEY: Option<&str> = Some("of key key-");
-    const TAKING: &str = "taking in or out";
     const COMBINE: &[&str] = &["Combine/Lift", "Combine/Merge"];
     &[
-        (
-            Spot::Split,
-            at(&["Read"], &["split", "starting"], None, true),
-        ),
+        (Spot::Split, at(&["Read"], &["split"], None, true)),
         (Spot::Open, at(&["Read"], &["open"], None, true)),
         (Spot::Read, at(&["Read"], &["read"], None, true)),
         (
             Spot::Acknowledge,
-            at(&["Read"], &["acknowledge", TAKING], None, true),
+            at(&["Read"], &["acknowledge"], None, true),
         ),
         (Spot::Map, at(&["Map"], &["map"], RECORD, false)),
         (
@@ -92,8 +88,7 @@ const CASES: &[(Spot, Expected)] = {
             Spot::ExtractOutput,
             at(COMBINE, &["extract_output"], KEY, false),
         ),
-        // The function is not asserted for a merge of windows: the stage names its own.
-        (Spot::Merge, at(COMBINE, &[], KEY, false)),
+        (Spot::Merge, at(COMBINE, &["merge"], KEY, false)),
         (
             Spot::StatefulProcess,
             at(&["Remind/Process"], &["process"], KEY, true),

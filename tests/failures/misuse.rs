@@ -99,9 +99,9 @@ impl WindowFn for Forgetful {
 #[test]
 fn a_merge_that_loses_a_window() {
     let parts = [
-        "in transform 'Group",
+        "merge failed in transform 'Group",
         "of key 7",
-        "merge returned no window that holds",
+        "the WindowFn returned no window that holds",
     ];
     assert_fails(&parts, |p| {
         let at = Timestamp::from_millis(0);

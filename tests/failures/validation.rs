@@ -259,3 +259,17 @@ fn everything_is_listed_at_once() {
         assert_eq!(hits, 1, "{part}: {reasons:#?}");
     }
 }
+
+#[test]
+fn collections_of_two_pipelines() {
+    let elsewhere = std::cell::RefCell::new(None);
+    Pipeline::build(|p| {
+        let _ = p.create("Unused", vec![0_u64]).map("Same", |n| n);
+        *elsewhere.borrow_mut() = Some(p.create("Elsewhere", vec![1_u64]));
+    })
+    .unwrap();
+    let elsewhere = elsewhere.into_inner().unwrap();
+    assert_refused(&["'Both' takes a collection of another pipeline"], |p| {
+        let _ = p.create("Here", vec![2_u64]).flatten("Both", &[elsewhere]);
+    });
+}

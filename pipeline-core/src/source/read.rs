@@ -118,8 +118,7 @@ impl<S: Source> Read<S> {
             } else {
                 workers
             };
-            let splits = source.split(desired);
-            let splits = splits.map_err(|e| at("split", &context.path(), e))?;
+            let splits = called("split", &context.path(), || source.split(desired))?;
             let numbered: VecDeque<_> = splits.into_iter().enumerate().collect();
             Ok(Shared::<S> {
                 splits: Mutex::new(numbered),
@@ -170,13 +169,7 @@ impl<S: Source> Read<S> {
 
     fn open(&mut self, (number, split): (usize, S::Split)) -> Result<()> {
         let path = &self.read_context.path;
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            self.source.open(split, &self.read_context)
-        }));
-        let reader = match opened {
-            Ok(reader) => reader.map_err(|error| at("open", path, error))?,
-            Err(panic) => return Err(panicked("open", path, &*panic)),
-        };
+        let reader = called("open", path, || self.source.open(split, &self.read_context))?;
         let pulse = Pulse {
             watermark: reader.watermark(),
             heard_at: self.context.clock.now(),
@@ -217,14 +210,14 @@ impl<S: Source> Read<S> {
         let Some(reading) = &mut part.reading else {
             return Ok(false);
         };
-        let polled = catch_unwind(AssertUnwindSafe(|| reading.as_mut().poll(context)));
-        let (reader, mut read, status) = match polled {
-            Ok(Poll::Pending) => return Ok(false),
-            Ok(Poll::Ready(read)) => read,
-            Err(panic) => return Err(panicked("read", path, &*panic)),
+        let polled = called("read", path, || match reading.as_mut().poll(context) {
+            Poll::Pending => Ok(None),
+            Poll::Ready((reader, read, status)) => Ok(Some((reader, read, status?))),
+        })?;
+        let Some((reader, mut read, status)) = polled else {
+            return Ok(false);
         };
         part.reading = None;
-        let status = status.map_err(|error| at("read", path, error))?;
         let watermark = part.pulse.watermark.max(reader.watermark());
         if !read.batch.is_empty() || watermark > part.pulse.watermark {
             part.pulse = Pulse {
@@ -278,12 +271,18 @@ impl<S: Source> Read<S> {
                 self.acknowledging = Some(Box::pin(async move { source.acknowledge(acks).await }));
             }
         }
-        if let Some(acknowledging) = &mut self.acknowledging
-            && let Poll::Ready(done) = acknowledging.as_mut().poll(context)
-        {
-            self.acknowledging = None;
-            done.map_err(|error| at("acknowledge", &self.read_context.path, error))?;
-            worked = true;
+        if let Some(acknowledging) = &mut self.acknowledging {
+            let path = &self.read_context.path;
+            let done = called("acknowledge", path, || {
+                match acknowledging.as_mut().poll(context) {
+                    Poll::Pending => Ok(false),
+                    Poll::Ready(done) => done.map(|()| true),
+                }
+            })?;
+            if done {
+                self.acknowledging = None;
+                worked = true;
+            }
         }
         Ok(worked)
     }
@@ -382,11 +381,13 @@ impl<S: Source> Operator for Read<S> {
     }
 }
 
-fn at(what: &'static str, path: &str, error: Error) -> Error {
-    Error::source_failed(what, path, error)
-}
-
-fn panicked(what: &'static str, path: &str, panic: &(dyn std::any::Any + Send)) -> Error {
-    let cause = format!("panic: {}", panic_message(panic));
-    Error::user(path, what, None, cause)
+/// Calls a method of the source; an error or a panic gets the transform's name and the method's.
+fn called<R>(what: &'static str, path: &str, f: impl FnOnce() -> Result<R>) -> Result<R> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => result.map_err(|error| Error::source_failed(what, path, error)),
+        Err(panic) => {
+            let cause = format!("panic: {}", panic_message(&*panic));
+            Err(Error::user(path, what, None, cause))
+        }
+    }
 }

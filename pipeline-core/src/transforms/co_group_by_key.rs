@@ -45,12 +45,10 @@ impl<K: Key, A: Element> PCollection<(K, A)> {
         name: &str,
         other: &PCollection<(K, B)>,
     ) -> PCollection<(K, CoGrouped<A, B>)> {
+        let other = &other.of_the_same_pipeline(self.pipeline(), name);
+        let inputs = [self.id(), other.id()];
+        let strategy = super::flatten::common_windowing(self.pipeline(), name, &inputs);
         self.pipeline().scope(name, || {
-            let strategy = super::flatten::common_windowing(
-                self.pipeline(),
-                "co_group_by_key",
-                &[self.id(), other.id()],
-            );
             let left = self.exchange_by_key("ExchangeLeft", "co_group_by_key");
             let right = other.exchange_by_key("ExchangeRight", "co_group_by_key");
             let bounded = self.is_bounded() && other.is_bounded();

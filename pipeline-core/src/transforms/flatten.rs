@@ -25,7 +25,11 @@ impl<T: Element> PCollection<T> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn flatten(&self, name: &str, others: &[PCollection<T>]) -> PCollection<T> {
-        let all = || std::iter::once(self).chain(others);
+        let others = others.iter();
+        let others: Vec<_> = others
+            .map(|other| other.of_the_same_pipeline(self.pipeline(), name))
+            .collect();
+        let all = || std::iter::once(self).chain(&others);
         let inputs: Vec<CollectionId> = all().map(PCollection::id).collect();
         let windowing = common_windowing(self.pipeline(), name, &inputs);
         let bounded = all().all(PCollection::is_bounded);

@@ -119,8 +119,7 @@ where
                     window: stamp.window,
                     output_time: combiner.assign(stamp.window, stamp.timestamp),
                 };
-                let admission = self.groups.add(&self.aggregate, key, arrival);
-                let admission = admission.map_err(Fault::User)?;
+                let admission = self.groups.add(&self.aggregate, key, arrival)?;
                 let dropped = admission == Admission::DroppedLate;
                 if dropped {
                     self.dropped.add(elements);

@@ -2,16 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use smallvec::SmallVec;
 
 use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
 use crate::coder::Key;
-use crate::error::BoxError;
 use crate::state::holds::Holds;
 use crate::state::key_table::{KeyTable, SlotId};
 use crate::time::Timestamp;
-use crate::user_code::Fault;
+use crate::user_code::{Fault, panic_message};
 use crate::window::{PaneTiming, Window, WindowingStrategy};
 
 /// A merged window of a key, with its group.
@@ -57,7 +57,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         stage: &Stage<'_, A>,
         key: K,
         arrival: Arrival<A::Input>,
-    ) -> Result<(), BoxError> {
+    ) -> Result<(), Fault> {
         let slot = self.keys.entry(key, || Sessions {
             open: SmallVec::new(),
             timer: Timestamp::MAX,
@@ -197,7 +197,7 @@ fn place<A: Aggregate>(
     window: Window,
     holds: &mut Holds,
     windows: &mut Vec<Window>,
-) -> Result<usize, BoxError> {
+) -> Result<usize, Fault> {
     let open = &mut sessions.open;
     if let Some(at) = open.iter().position(|s| s.window == window) {
         return Ok(at);
@@ -206,7 +206,10 @@ fn place<A: Aggregate>(
     windows.extend(open.iter().map(|s| s.window));
     windows.push(window);
     windows.sort_unstable_by_key(|w| (w.start(), w.end()));
-    let mut merged = stage.strategy.window_fn.merge(windows);
+    let window_fn = &stage.strategy.window_fn;
+    let merged = catch_unwind(AssertUnwindSafe(|| window_fn.merge(windows)));
+    let mut merged =
+        merged.map_err(|panic| Fault::In("merge", format!("panic: {}", panic_message(&*panic))))?;
     merged.sort_unstable_by_key(|w| (w.start(), w.end()));
     let target_of = |window: Window| {
         let has = |m: &&Window| m.start() <= window.start() && window.end() <= m.end();
@@ -216,9 +219,8 @@ fn place<A: Aggregate>(
         candidates.find(has).copied()
     };
     let lost = |window: Window| {
-        BoxError::from(format!(
-            "the WindowFn's merge returned no window that holds {window}: {merged:?}"
-        ))
+        let cause = format!("the WindowFn returned no window that holds {window}: {merged:?}");
+        Fault::In("merge", cause)
     };
     let target = target_of(window).ok_or_else(|| lost(window))?;
     // What was in several windows that are one now moves into one group. A window that stays as

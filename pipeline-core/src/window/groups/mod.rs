@@ -18,9 +18,9 @@ mod merging;
 
 use crate::batch::Stamp;
 use crate::coder::Key;
-use crate::error::BoxError;
 use crate::state::holds::Holds;
 use crate::time::Timestamp;
+use crate::user_code::Fault;
 use crate::window::{
     AccumulationMode, PaneInfo, PaneTiming, TimestampCombiner, Window, WindowingStrategy,
 };
@@ -66,7 +66,7 @@ pub(crate) struct Arrival<I> {
 
 /// Takes what groups emit.
 pub(crate) trait Emit<K, O> {
-    fn emit(&mut self, key: K, output: O, stamp: Stamp) -> Result<(), crate::user_code::Fault>;
+    fn emit(&mut self, key: K, output: O, stamp: Stamp) -> Result<(), Fault>;
 }
 
 /// Whether an element was taken.
@@ -145,7 +145,7 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         aggregate: &A,
         key: K,
         arrival: Arrival<A::Input>,
-    ) -> Result<Admission, BoxError> {
+    ) -> Result<Admission, Fault> {
         let stage = Stage {
             aggregate,
             strategy: &self.strategy,
@@ -168,7 +168,7 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         aggregate: &A,
         watermark: Timestamp,
         out: &mut impl Emit<K, A::Output>,
-    ) -> Result<(), crate::user_code::Fault> {
+    ) -> Result<(), Fault> {
         let mut stage = Stage {
             aggregate,
             strategy: &self.strategy,

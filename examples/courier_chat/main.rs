@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example courier_chat` runs it on its sample data; `-- --help` lists its flags.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,7 +17,8 @@ fn main() -> ExitCode {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
         Ok(Ending::Stopped) => ExitCode::from(130),
         Err(message) => {
-            eprintln!("error: {message}");
+            // If nobody can be told, the exit code tells.
+            let _ = writeln!(std::io::stderr(), "error: {message}");
             ExitCode::FAILURE
         }
     }

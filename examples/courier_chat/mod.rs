@@ -23,14 +23,19 @@
 //! | [`tables`] | the tables' columns and rows |
 //! | [`file_source`] | the input as a bounded source |
 //! | [`publisher`] | the lines of a file onto a topic |
-//! | [`options`], [`program`] | the flags; topic, publisher, pipeline, results |
+//! | [`feed`] | the topic, and the publisher at work |
+//! | [`options`], [`program`] | the flags; warehouse, publisher, pipeline, results |
+//! | [`places`] | input and result files, tried before any work |
+//! | [`mod@draw`] | the pipeline as a flow chart |
 //! | [`generated`] | generated conversations as an input |
 //! | [`progress`], [`report`] | what a person sees meanwhile and at the end |
 
 pub mod conversation;
 pub mod csv;
+pub mod draw;
 pub mod event;
 pub mod event_time;
+pub mod feed;
 pub mod file_source;
 pub mod generate;
 pub mod generated;
@@ -39,6 +44,7 @@ pub mod join;
 pub mod options;
 pub mod parse;
 pub mod pipeline;
+pub mod places;
 pub mod program;
 pub mod progress;
 pub mod publisher;

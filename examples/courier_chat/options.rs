@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use super::pipeline::Settings;
+
 /// The default of `--input`: the sample data that comes with the example.
 const SAMPLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -93,6 +95,15 @@ impl Options {
         match (self.seed, self.conversations) {
             (None, None) => None,
             (seed, conversations) => Some((seed.unwrap_or(0), conversations.unwrap_or(400))),
+        }
+    }
+
+    /// Returns how the pipeline is to be built.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            max_disorder: self.max_disorder,
+            allowed_lateness: self.allowed_lateness,
+            ..Settings::default()
         }
     }
 

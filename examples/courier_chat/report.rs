@@ -173,17 +173,30 @@ impl Report<'_> {
             differing,
             base_rows,
         } = self.agreement;
+        let metrics = self.result.metrics();
+        let routed =
+            metrics.get("PerVisit", ELEMENTS_IN) + metrics.get("JoinCity/Cities", ELEMENTS_IN);
+        let stopped = matches!(self.result.end(), End::Stopped { .. });
+        let others = (i64::try_from(routed).is_ok_and(|routed| base_rows > routed)).then(|| {
+            let by = if stopped { "another run" } else { "another input" };
+            format!(
+                "the base tables hold {base_rows} rows, this run brought {routed}: the warehouse was filled by {by} as well"
+            )
+        });
         if differing == 0 {
-            return writeln!(
+            writeln!(
                 f,
                 "The SQL view over the base tables gives the same {view_rows} rows."
-            );
+            )?;
+            return match others {
+                Some(others) => writeln!(f, "Both show more than this run: {others}."),
+                None => Ok(()),
+            };
         }
         writeln!(
             f,
             "The SQL view over the base tables differs in {differing} rows:"
         )?;
-        let metrics = self.result.metrics();
         let dropped = metrics.total(DROPPED_LATE);
         if dropped > 0 {
             writeln!(
@@ -191,16 +204,10 @@ impl Report<'_> {
                 "  - {dropped} messages came too late for their visit; the base tables have them"
             )?;
         }
-        let routed =
-            metrics.get("PerVisit", ELEMENTS_IN) + metrics.get("JoinCity/Cities", ELEMENTS_IN);
-        if i64::try_from(routed) != Ok(base_rows) {
-            writeln!(
-                f,
-                "  - the base tables hold {base_rows} rows, this run brought {routed}: the warehouse was filled by another \
-                 input as well"
-            )?;
+        if let Some(others) = others {
+            writeln!(f, "  - {others}")?;
         }
-        if matches!(self.result.end(), End::Stopped { .. }) {
+        if stopped {
             writeln!(f, "  - the run was stopped with visits open")?;
         }
         writeln!(

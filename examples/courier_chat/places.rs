@@ -1,0 +1,89 @@
+//! Where the input is and where results go, tried before any work.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline_core::files::{AtomicFile, Compression};
+
+use super::file_source::OpenInput;
+use super::generated::Generated;
+use super::options::Options;
+use super::program::Message;
+
+/// Returns what opens the input, having tried it.
+///
+/// # Errors
+/// There is no such file, or it cannot be opened.
+pub fn open_input(options: &Options) -> Result<OpenInput, Message> {
+    if let Some((seed, conversations)) = options.generated() {
+        return Ok(Arc::new(move || {
+            Ok(Box::new(Generated::new(seed, conversations)) as Box<dyn Read + Send>)
+        }));
+    }
+    let path = options.input.clone();
+    if path == "-" {
+        return Ok(Arc::new(|| Ok(Box::new(std::io::stdin()))));
+    }
+    let refused =
+        |error| format!("--input {path}: {error}; name an NDJSON file, or - for standard input");
+    let opened = File::open(&path).map_err(refused)?;
+    if opened.metadata().map_err(refused)?.is_dir() {
+        return Err(format!("--input {path}: is a folder; name an NDJSON file"));
+    }
+    Ok(Arc::new(move || Ok(Box::new(File::open(&path)?))))
+}
+
+/// Finds out whether the result files could be written, so that nobody hears of it after hours of work.
+///
+/// # Errors
+/// A folder is missing or may not be written, or two files are one.
+pub fn try_outputs(options: &Options) -> Result<(), Message> {
+    let (output, letters) = (options.output(), options.dead_letter_output());
+    let store = options.warehouse.join("warehouse.sqlite");
+    let mut taken = vec![("the warehouse's own file", real(&store))];
+    if options.generated().is_none() && options.input != "-" {
+        taken.push(("--input", real(Path::new(&options.input))));
+    }
+    for (flag, path) in [("--output", output), ("--dead_letter_output", letters)] {
+        let shown = path.display();
+        let place = real(&path);
+        if let Some((other, _)) = taken.iter().find(|(_, taken)| *taken == place) {
+            return Err(format!(
+                "{flag} {shown}: is also {other}; name another file"
+            ));
+        }
+        taken.push((flag, place));
+        // The warehouse makes its folder itself.
+        if path.parent() == Some(&options.warehouse) && !options.warehouse.exists() {
+            continue;
+        }
+        AtomicFile::create(&path, Compression::Uncompressed)
+            .map_err(|error| format!("{flag}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Writes a file that is there whole or not at all.
+///
+/// # Errors
+/// The disk is full, or fails.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), Message> {
+    let write = || {
+        let mut file = AtomicFile::create(path, Compression::Uncompressed)?;
+        file.write(content)?;
+        file.commit()
+    };
+    write().map_err(|error| format!("--output: {error}"))
+}
+
+/// Names a file, there or not, in one way only.
+fn real(path: &Path) -> PathBuf {
+    let folder = || path.parent()?.canonicalize().ok();
+    let within = || Some(folder()?.join(path.file_name()?));
+    let found = path.canonicalize().ok().or_else(within);
+    found
+        .or_else(|| std::path::absolute(path).ok())
+        .unwrap_or_else(|| path.to_owned())
+}

@@ -225,19 +225,17 @@ impl Report<'_> {
             "dead letters  {}",
             options.dead_letter_output().display()
         )?;
-        writeln!(
+        writeln!(f, "warehouse     {}", options.warehouse.display())?;
+        let (conversations, orders, last) = (tables::CONVERSATIONS, tables::ORDERS, tables::FINAL);
+        writeln!(f, "  tables      {conversations}, {orders}, {last}")?;
+        writeln!(f, "  view        {}", tables::VIEW)?;
+        write!(
             f,
-            "warehouse     {} (tables {}, {}, {}; view {})",
-            options.warehouse.display(),
-            tables::CONVERSATIONS,
-            tables::ORDERS,
-            tables::FINAL,
-            tables::VIEW
-        )?;
-        writeln!(
-            f,
-            "To look further: --draw shows the pipeline, --publish_interval 5ms lets you watch it, \
-             --seed 1 --conversations 100000 gives it more to do, --help lists all flags."
+            "\nTo look further:\n  \
+             --draw                          shows the pipeline as a flow chart\n  \
+             --publish_interval 5ms          lets you watch it work\n  \
+             --seed 1 --conversations 100000 gives it more to do\n  \
+             --help                          lists all flags\n"
         )
     }
 }

@@ -1,0 +1,88 @@
+//! Warehouses that are foreign, in use, or filled before.
+
+use std::io::Write;
+
+use pipeline_gcp::bigquery::{BigQuery, Column, ColumnType, LocalWarehouse, TableSchema};
+
+use crate::child::{EXPECTED, Place, SAMPLE, fed, one_text};
+
+#[test]
+fn a_table_of_another_schema_is_refused_and_kept() {
+    let place = Place::new();
+    let warehouse = LocalWarehouse::open(place.warehouse()).unwrap();
+    let schema = TableSchema::new([Column::required("text", ColumnType::String)]);
+    pollster::block_on(async {
+        warehouse
+            .create_table_if_needed("conversations", &schema)
+            .await
+            .unwrap();
+        let rows = vec![one_text("mine")];
+        warehouse.append_rows("conversations", rows).await.unwrap();
+    });
+    drop(warehouse);
+    let says = [
+        "table `conversations` exists with another schema",
+        "use another one",
+    ];
+    place.run(&[]).assert_failed(1, &says);
+    place.assert_no_results();
+    assert_eq!(place.rows("conversations"), 1);
+}
+
+#[test]
+fn a_folder_that_is_no_warehouse_is_refused() {
+    let place = Place::new();
+    place.file("warehouse", "a file");
+    let path = place.warehouse();
+    let path = path.to_str().unwrap();
+    place.run(&[]).assert_failed(1, &[path]);
+
+    let place = Place::new();
+    std::fs::create_dir(place.warehouse()).unwrap();
+    place.file(
+        "warehouse/warehouse.sqlite",
+        "no database, but long enough to be taken for one".repeat(20),
+    );
+    place
+        .run(&[])
+        .assert_failed(1, &["is no warehouse that can be opened"]);
+    place.assert_no_results();
+}
+
+#[test]
+fn a_second_process_is_refused_and_the_first_goes_on() {
+    let place = Place::new();
+    let (mut first, mut stdin) = fed(&place, &[]);
+    let view = "SELECT COUNT(*) FROM customer_courier_conversations_view";
+    first.wait_for("the view", || place.try_query(view).is_some());
+    let holder = format!("(pid {})", first.id());
+    place
+        .run(&[])
+        .assert_failed(1, &["is being written by another process", &holder]);
+    stdin.write_all(SAMPLE.as_bytes()).unwrap();
+    drop(stdin);
+    assert_eq!(first.end().code, Some(0));
+    assert_eq!(place.csv(), EXPECTED);
+}
+
+#[test]
+fn a_warehouse_of_another_input_is_told_of() {
+    let place = Place::new();
+    let first = place.finish(&["--seed", "1", "--conversations", "50"]);
+    assert!(!first.stdout.contains("filled by"), "{}", first.stdout);
+    let filled = "the warehouse was filled by another input as well";
+    // Other orders: table and view agree on both.
+    let second = place.finish(&[]);
+    second.assert_agrees(450);
+    assert!(second.stdout.contains(filled), "{}", second.stdout);
+
+    // The same orders under other ids: the view counts both, the final table the latest.
+    let again = place.file("again.json", format!("\n{SAMPLE}"));
+    let third = place.finish(&["--input", &again]);
+    assert!(
+        third.stdout.contains("differs in 800 rows"),
+        "{}",
+        third.stdout
+    );
+    assert!(third.stdout.contains(filled), "{}", third.stdout);
+}

@@ -92,7 +92,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         None
     };
     let ran = runner.run(&pipeline);
-    progress.end();
+    progress.conclude();
     // If publishing failed, the run did for that reason.
     let published = publisher.map_or(Ok(()), Publisher::outcome);
     let ran = published.and_then(|()| ran.map_err(|error| error.to_string()));
@@ -106,11 +106,21 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
 
     let rows = runtime.block_on(tables::final_rows(&*warehouse));
     let rows = rows.map_err(in_warehouse)?;
-    let agreement = runtime.block_on(agreement(&*warehouse));
-    let agreement = agreement.map_err(in_warehouse)?;
     let mut file = Vec::new();
     csv::write_rows(&mut file, rows.iter().cloned()).map_err(|error| error.to_string())?;
     write_whole(&options.output(), &file)?;
+    let ending = match result.end() {
+        End::Finished => Ending::Finished,
+        End::Stopped { .. } => Ending::Stopped,
+    };
+    // With visits open the two cannot agree, and whoever stops a run does not want to wait.
+    let agreement = if ending == Ending::Finished {
+        let agreement = runtime.block_on(agreement(&*warehouse));
+        Some(agreement.map_err(in_warehouse)?)
+    } else {
+        None
+    };
+    progress.end();
     let counts = *counts.lock().unwrap_or_else(PoisonError::into_inner);
     print(Report {
         options,
@@ -119,10 +129,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         counts,
         agreement,
     })?;
-    Ok(match result.end() {
-        End::Finished => Ending::Finished,
-        End::Stopped { .. } => Ending::Stopped,
-    })
+    Ok(ending)
 }
 
 /// Prints to standard output. A reader that has gone (`| head`) has seen enough: no reason to fail.

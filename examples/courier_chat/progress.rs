@@ -10,6 +10,8 @@ use pipeline_core::{ELEMENTS_IN, ELEMENTS_OUT, MetricsSnapshot};
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Shows counts on standard error: a line that changes on a terminal, a line now and then elsewhere.
+///
+/// The line is gone when the last clone is dropped, so that an error stands by itself.
 #[derive(Clone)]
 pub struct Progress {
     bar: ProgressBar,
@@ -48,6 +50,12 @@ impl Progress {
             self.bar.set_message(message);
             self.bar.tick();
         }
+    }
+
+    /// Shows that the run is over and its results are being looked at, which takes a while if there are many.
+    pub fn conclude(&self) {
+        self.bar.set_message("reading the results back");
+        self.bar.tick();
     }
 
     /// Takes the line away.

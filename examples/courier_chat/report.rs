@@ -70,15 +70,17 @@ pub struct Report<'a> {
     pub rows: &'a [ConversationRow],
     /// The lines of the input.
     pub counts: LineCounts,
-    /// The table against the view.
-    pub agreement: Agreement,
+    /// The table against the view; of a run that was stopped, nothing.
+    pub agreement: Option<Agreement>,
 }
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.conversations(f)?;
         self.numbers(f)?;
-        self.comparison(f)?;
+        if let Some(agreement) = &self.agreement {
+            self.comparison(agreement, f)?;
+        }
         self.places(f)?;
         if let End::Stopped { abandoned_groups } = self.result.end() {
             writeln!(
@@ -167,23 +169,22 @@ impl Report<'_> {
         writeln!(f, "{table}")
     }
 
-    fn comparison(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn comparison(&self, agreement: &Agreement, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Agreement {
             view_rows,
             differing,
             base_rows,
-        } = self.agreement;
+        } = agreement;
         let metrics = self.result.metrics();
         let routed =
             metrics.get("PerVisit", ELEMENTS_IN) + metrics.get("JoinCity/Cities", ELEMENTS_IN);
-        let stopped = matches!(self.result.end(), End::Stopped { .. });
-        let others = (i64::try_from(routed).is_ok_and(|routed| base_rows > routed)).then(|| {
-            let by = if stopped { "another run" } else { "another input" };
+        let others = i64::try_from(routed).is_ok_and(|routed| *base_rows > routed).then(|| {
             format!(
-                "the base tables hold {base_rows} rows, this run brought {routed}: the warehouse was filled by {by} as well"
+                "the base tables hold {base_rows} rows, this run brought {routed}: the warehouse was filled by another \
+                 input as well"
             )
         });
-        if differing == 0 {
+        if *differing == 0 {
             writeln!(
                 f,
                 "The SQL view over the base tables gives the same {view_rows} rows."
@@ -206,9 +207,6 @@ impl Report<'_> {
         }
         if let Some(others) = others {
             writeln!(f, "  - {others}")?;
-        }
-        if stopped {
-            writeln!(f, "  - the run was stopped with visits open")?;
         }
         writeln!(
             f,

@@ -74,6 +74,7 @@ fn a_run_that_waits_for_its_input_can_be_stopped() {
         running.interrupt();
         let ended = running.end_within(SOON);
         assert!(abandoned(&ended) > 0, "{flags:?}: {}", ended.stdout);
+        assert!(!ended.stdout.contains("SQL view"), "{}", ended.stdout);
         assert_eq!(place.base_rows(), 50);
         drop(stdin);
     }

@@ -76,8 +76,8 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     if let Some(workers) = options.direct_num_workers {
         runner = runner.workers(usize::from(workers));
     }
-    stop_on_ctrl_c(&runtime, runner.stop_handle());
     let progress = Progress::start();
+    stop_on_ctrl_c(&runtime, runner.stop_handle(), progress.clone());
     let shown = progress.clone();
     runner = runner.report(Duration::from_millis(200), move |counts| shown.show(counts));
     let publisher = if options.streaming {
@@ -159,15 +159,11 @@ async fn prepare(warehouse: &dyn BigQuery) -> Result<(), Message> {
 }
 
 /// Stops the run at the first Ctrl-C, and the program at the second.
-fn stop_on_ctrl_c(runtime: &tokio::runtime::Runtime, stop: StopHandle) {
+fn stop_on_ctrl_c(runtime: &tokio::runtime::Runtime, stop: StopHandle, progress: Progress) {
     runtime.spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             stop.stop();
-            // It stops all the same if nobody can be told.
-            let _ = writeln!(
-                std::io::stderr(),
-                "stopping; press Ctrl-C again to quit at once"
-            );
+            progress.say("stopping; press Ctrl-C again to quit at once");
         }
         if tokio::signal::ctrl_c().await.is_ok() {
             std::process::exit(130);

@@ -1,5 +1,6 @@
 //! What a person sees while the pipeline runs.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,12 +45,20 @@ impl Progress {
             let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
             if printed.elapsed() >= LINE_EVERY {
                 *printed = Instant::now();
-                eprintln!("{message}");
+                self.say(&message);
             }
         } else {
             self.bar.set_message(message);
             self.bar.tick();
         }
+    }
+
+    /// Says something, above the line.
+    pub fn say(&self, text: &str) {
+        // Whether anybody can be told or not, work goes on.
+        self.bar.suspend(|| {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        });
     }
 
     /// Shows that the run is over and its results are being looked at, which takes a while if there are many.

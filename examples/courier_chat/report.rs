@@ -85,8 +85,9 @@ impl fmt::Display for Report<'_> {
         if let End::Stopped { abandoned_groups } = self.result.end() {
             writeln!(
                 f,
-                "\nStopped: {abandoned_groups} open groups were in memory only and are abandoned. Start again with the \
-                 same input to have them: what is in the warehouse is not written twice."
+                "\nStopped: {abandoned_groups} open groups are abandoned: visits that were still open, and orders that \
+                 waited for further parts. Start again with the same input to have them: what is in the warehouse is \
+                 not written twice."
             )?;
         }
         Ok(())

@@ -13,9 +13,9 @@ use super::input::LineCounts;
 use super::program::Message;
 use super::publisher::publish_lines;
 
-/// The topic, and the subscription that the pipeline reads.
+/// The topic that lines are published to.
 const TOPIC: &str = "topic-conversations-3";
-/// See [`TOPIC`].
+/// The subscription that the pipeline reads.
 pub const SUBSCRIPTION: &str = "topic-conversations-3-sub";
 
 /// The topic as the pipeline sees it: when publishing has failed, it ends with an error.

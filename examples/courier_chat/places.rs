@@ -59,19 +59,18 @@ pub fn try_outputs(options: &Options) -> Result<(), Message> {
         if path.parent() == Some(&options.warehouse) && !options.warehouse.exists() {
             continue;
         }
-        AtomicFile::create(&path, Compression::Uncompressed)
-            .map_err(|error| format!("{flag}: {error}"))?;
+        AtomicFile::create(&path, Compression::Auto).map_err(|error| format!("{flag}: {error}"))?;
     }
     Ok(())
 }
 
-/// Writes a file that is there whole or not at all.
+/// Writes a file that is there whole or not at all; in gzip, if its name ends with `.gz`, as the dead letters are.
 ///
 /// # Errors
 /// The disk is full, or fails.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), Message> {
     let write = || {
-        let mut file = AtomicFile::create(path, Compression::Uncompressed)?;
+        let mut file = AtomicFile::create(path, Compression::Auto)?;
         file.write(content)?;
         file.commit()
     };

@@ -22,16 +22,16 @@ fn a_line_of_300_mb_takes_no_memory() {
     file.write_all(good.as_bytes()).unwrap();
     drop(file);
 
-    let ended = place.finish(&["--input", path.to_str().unwrap()]);
-    assert_eq!(place.csv().lines().count(), 2);
-    let letters = place.letters();
-    assert_eq!(letters.len(), 1);
-    let reason = letters[0]["reason"].as_str().unwrap();
-    assert!(reason.contains("300000000 bytes"), "{reason}");
-    assert_eq!(letters[0]["original"], "\0".repeat(1024));
-    assert!(
-        ended.peak > 0 && ended.peak < 100 * 1024,
-        "peak: {} KiB",
-        ended.peak
-    );
+    for streaming in ["--streaming=true", "--streaming=false"] {
+        let place = Place::new();
+        let ended = place.finish(&["--input", path.to_str().unwrap(), streaming]);
+        assert_eq!(place.csv().lines().count(), 2);
+        let letters = place.letters();
+        assert_eq!(letters.len(), 1);
+        let reason = letters[0]["reason"].as_str().unwrap();
+        assert!(reason.contains("300000000 bytes"), "{reason}");
+        assert_eq!(letters[0]["original"], "\0".repeat(1024));
+        let peak = ended.peak;
+        assert!(peak > 0 && peak < 100 * 1024, "peak: {peak} KiB");
+    }
 }

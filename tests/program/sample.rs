@@ -58,6 +58,29 @@ fn result_files_stand_in_the_warehouse_by_default() {
 }
 
 #[test]
+fn result_files_are_compressed_if_their_names_say_so() {
+    let place = Place::new();
+    let (output, letters) = (
+        place.path().join("f.csv.gz"),
+        place.path().join("d.ndjson.gz"),
+    );
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_courier_chat"));
+    command
+        .arg("--warehouse")
+        .arg(place.warehouse())
+        .arg("--output")
+        .arg(&output);
+    command.arg("--dead_letter_output").arg(&letters);
+    let ended = crate::child::Running::of(&mut command).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for (path, content) in [(output, EXPECTED), (letters, "")] {
+        let file = std::fs::File::open(path).unwrap();
+        let text = std::io::read_to_string(flate2::read::MultiGzDecoder::new(file)).unwrap();
+        assert_eq!(text, content);
+    }
+}
+
+#[test]
 fn a_second_run_changes_nothing() {
     let place = Place::new();
     place.finish(&[]);

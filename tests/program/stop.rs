@@ -56,6 +56,11 @@ fn a_stopped_run_keeps_what_it_took_in_and_a_further_run_completes_it() {
     assert_eq!(taken_in, (1..=taken_in.len()).collect::<Vec<_>>());
     assert_eq!(ended.count("records taken in"), taken_in.len() as u64);
 
+    // The files show how far it came.
+    let last = place.rows("customer_courier_conversations") as usize;
+    assert_eq!(place.csv().lines().count(), 1 + last);
+    assert_eq!(place.letters().len(), 0);
+
     let again = place.finish(&[]);
     assert_eq!(place.csv(), EXPECTED);
     assert_eq!(place.base_rows(), 1801);

@@ -143,8 +143,9 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         let (window, table) = &mut self.current;
         self.slot = id;
         self.what.set("add_input");
-        let accumulator = table.accumulators.state_mut(id);
-        self.combine_fn.add_input(accumulator, value);
+        if let Some(accumulator) = table.accumulators.state_mut(id) {
+            self.combine_fn.add_input(accumulator, value);
+        }
         if self.tallied {
             table.tallies[id as usize].add(*window, self.combiner, output_time);
         }
@@ -179,6 +180,10 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
             for (hash, candidate) in &mut *block {
                 *candidate = table.candidate(*hash);
             }
+            let candidates = block.iter().filter_map(|(_, candidate)| *candidate);
+            let taken: usize = candidates.map(|id| usize::from(table.is_taken(id))).sum();
+            // Only the look at the entries matters.
+            std::hint::black_box(taken);
             for ((_, found), (key, _)) in block.iter_mut().zip(elements.as_slice()) {
                 *found = found.filter(|id| table.is_at(*id, key));
             }

@@ -202,6 +202,7 @@ impl<T: Element> Out<T> {
     }
 
     fn flush(&mut self) {
+        let len = self.batch.values.len();
         if self.failed.is_none() {
             self.failed = self.port.push(&mut self.batch).err();
         }
@@ -210,6 +211,10 @@ impl<T: Element> Out<T> {
             _ => Stamps::Same(Stamp::ROOT),
         };
         self.batch.values.clear();
+        if self.batch.values.capacity() == 0 {
+            // Whoever took the values took their vector: the next one has room from the start.
+            self.batch.values.reserve_exact(len);
+        }
         self.batch.stamps = stamps;
     }
 }

@@ -1,7 +1,7 @@
 //! Compares the embedded engine with a loop written by hand and with renoir, on the same input.
 //!
 //! `cargo bench -p pipeline-tests` prints a table: the median of CPU seconds (user and system), of
-//! wall seconds and of peak memory over several rounds, and the ratio to the group's first row.
+//! wall seconds and of peak memory over several rounds, and the ratio to the loop by hand.
 //! Each measurement is a process of its own, and the rounds go through all rows in turn, so that
 //! a slow minute of the machine falls on all of them. All use the same allocator. Every row of a
 //! group must give the same result: the digest of the sorted output. Only a difference there
@@ -31,7 +31,7 @@ use measure::Row;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The rows, in groups that give the same result; the first of a group is what others compare to.
+/// The rows, in groups that give the same result; the first of a group is a loop by hand.
 const GROUPS: [(&str, &[Row]); 4] = [
     ("word count", &word_count::ROWS),
     ("chat lines, parsed and grouped", &chat::ROWS),

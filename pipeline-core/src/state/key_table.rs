@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 
 /// The seed of the hashes inside tables. It differs from [`PARTITION_SEED`]: were they equal, all
 /// keys of a worker would share the bits by which they were sent there.
-const TABLE_SEED: u64 = 0x51_7c_c1_b7_27_22_0a_95;
+pub(super) const TABLE_SEED: u64 = 0x51_7c_c1_b7_27_22_0a_95;
 
 /// The seed of the hashes by which keys find their worker. Seeds are fixed, or a run could not be
 /// repeated.
@@ -24,7 +24,7 @@ pub(crate) type SlotId = u32;
 
 /// The part of a key's hash that a table works with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyHash(u32);
+struct KeyHash(u32);
 
 impl KeyHash {
     /// Spreads it over the bits that the index looks at: the lowest for the place, the highest to
@@ -111,25 +111,16 @@ impl<K, S> KeyTable<K, S> {
 impl<K: Hash + Eq, S> KeyTable<K, S> {
     /// Returns the hash by which a key is found.
     #[inline]
-    pub(crate) fn hash(&self, key: &K) -> KeyHash {
+    fn hash(&self, key: &K) -> KeyHash {
         KeyHash((self.hasher.hash_one(key) >> 32) as u32)
     }
 
     /// Returns the slot where a key of that hash is, if there is one: nearly always that of the
-    /// key in question. It looks at the index only. A loop over many keys that first asks this
-    /// for all of them does not wait for memory key by key.
+    /// key in question.
     #[inline]
-    pub(crate) fn candidate(&self, hash: KeyHash) -> Option<SlotId> {
+    fn candidate(&self, hash: KeyHash) -> Option<SlotId> {
         let found = self.index.find(hash.wide(), |(other, _)| *other == hash);
         found.map(|(_, id)| *id)
-    }
-
-    /// Tells whether there is something in a slot. It brings the slot into the processor's cache:
-    /// a loop that asks this for many slots waits for memory once for all of them, before one
-    /// that does something with each, and so cannot run ahead of what it waits for.
-    #[inline]
-    pub(crate) fn is_taken(&self, id: SlotId) -> bool {
-        self.slot(id).is_some()
     }
 
     /// Returns the slot of `key`, made by `make` if the key is new.
@@ -149,7 +140,7 @@ impl<K: Hash + Eq, S> KeyTable<K, S> {
     /// Does what [`KeyTable::entry_mut`] does, for a key whose hash and candidate are known; the
     /// candidate may be from before other keys were added.
     #[inline]
-    pub(crate) fn entry_at(
+    fn entry_at(
         &mut self,
         candidate: Option<SlotId>,
         hash: KeyHash,
@@ -216,11 +207,6 @@ impl<K: Hash + Eq, S> KeyTable<K, S> {
     /// Returns the number of keys.
     pub(crate) fn len(&self) -> usize {
         self.index.len()
-    }
-
-    /// Tells whether there is no key.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.index.is_empty()
     }
 
     /// Visits all slots in the order of their numbers.
@@ -291,7 +277,7 @@ mod tests {
         assert_eq!(table.get_mut(b), Some((&"b", &mut 2)));
         let all: Vec<_> = table.drain().collect();
         assert_eq!(all, [("c", 3), ("b", 2)]);
-        assert!(table.is_empty());
+        assert_eq!(table.len(), 0);
     }
 
     #[test]

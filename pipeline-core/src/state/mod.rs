@@ -5,6 +5,7 @@
 //! the state of the key and window in process through the [`StateContext`].
 
 mod cells;
+pub(crate) mod fold_table;
 pub(crate) mod holds;
 pub(crate) mod key_table;
 mod timers;

@@ -104,13 +104,14 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
         let path = self.pipeline().graph().scope.join("/");
         self.hold_keys_to_their_law(&path);
         let assigned = strategy.clone();
-        let lift_fn = combine_fn.clone();
+        let (lift_fn, bounded) = (combine_fn.clone(), self.is_bounded());
         let lifted: PCollection<(K, Partial<F::Accumulator>)> =
             self.transform("Lift", Kind::CombineLift, move |context, out| {
                 Ok(Lowered::driven(Lift::new(
                     context,
                     lift_fn.clone(),
                     &assigned,
+                    bounded,
                     out,
                 )))
             });

@@ -10,7 +10,8 @@ use crate::batch::{Batch, Stamp, Stamps};
 use crate::coder::Key;
 use crate::error::Result;
 use crate::graph::{NodeContext, Operator, Port, Progress, Receiver};
-use crate::state::key_table::{KeyHash, KeyTable, SlotId};
+use crate::state::fold_table::{FoldHash, FoldId, FoldTable};
+use crate::state::key_table::KeyTable;
 use crate::time::Timestamp;
 use crate::user_code::{describe, guarded};
 use crate::window::{PaneInfo, TimestampCombiner, Window, WindowingStrategy};
@@ -22,10 +23,43 @@ pub(super) type Partial<A> = (A, u64);
 /// The size of a table, in bytes of its entries, at which it is flushed.
 const FLUSH_BYTES: usize = 32 << 20;
 
-struct Entry<A> {
-    accumulator: A,
+/// What is known of the elements in an accumulator.
+#[derive(Clone, Copy)]
+struct Tally {
     elements: u64,
     output_time: Timestamp,
+}
+
+impl Tally {
+    /// Begins with no element.
+    fn new(output_time: Timestamp) -> Tally {
+        Tally {
+            elements: 0,
+            output_time,
+        }
+    }
+
+    fn add(&mut self, window: Window, combiner: TimestampCombiner, output_time: Timestamp) {
+        self.elements += 1;
+        self.output_time = combiner.combine(window, self.output_time, output_time);
+    }
+}
+
+/// The accumulators of a window.
+struct Table<K, A> {
+    accumulators: FoldTable<K, A>,
+    /// One for each accumulator, apart from it: where they are not needed, none is written, and
+    /// the accumulators lie closer together.
+    tallies: Vec<Tally>,
+}
+
+impl<K, A> Default for Table<K, A> {
+    fn default() -> Self {
+        Table {
+            accumulators: FoldTable::default(),
+            tallies: Vec::new(),
+        }
+    }
 }
 
 /// The number of keys that are looked up together: what is read for them fits into the first level
@@ -33,7 +67,7 @@ struct Entry<A> {
 const BLOCK: usize = 128;
 
 /// Where a key may be found in a table.
-type Found = (KeyHash, Option<SlotId>);
+type Found = (FoldHash, Option<FoldId>);
 
 /// Combines per key and per window as assigned: windows merge behind the exchange, so that each
 /// is judged late by its own.
@@ -41,13 +75,17 @@ pub(super) struct Lift<K, F: CombineFn> {
     combine_fn: F,
     combiner: TimestampCombiner,
     windows_merge: bool,
+    /// Elements are counted, and their output times folded. In the global window of a bounded
+    /// collection nothing is late and, by default, all output times are the end of the window.
+    tallied: bool,
     /// What is in windows that merge: hardly any two elements of a key are assigned the same one,
     /// so that a table for each window would hold one entry.
-    merging: KeyTable<(K, Window), Entry<F::Accumulator>>,
-    current: (Window, KeyTable<K, Entry<F::Accumulator>>),
-    rest: BTreeMap<Window, KeyTable<K, Entry<F::Accumulator>>>,
+    merging: KeyTable<(K, Window), (F::Accumulator, Tally)>,
+    current: (Window, Table<K, F::Accumulator>),
+    rest: BTreeMap<Window, Table<K, F::Accumulator>>,
     entries: usize,
-    slot: SlotId,
+    /// The number of the accumulator that was worked on last.
+    slot: u32,
     found: Vec<Found>,
     what: Cell<&'static str>,
     out: Port<(K, Partial<F::Accumulator>)>,
@@ -60,14 +98,18 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         context: &NodeContext<'_>,
         combine_fn: F,
         strategy: &WindowingStrategy,
+        bounded: bool,
         out: Port<(K, Partial<F::Accumulator>)>,
     ) -> Self {
         Lift {
             combine_fn,
             combiner: strategy.timestamp_combiner,
             windows_merge: strategy.merges(),
+            tallied: !(bounded
+                && strategy.is_global()
+                && strategy.timestamp_combiner == TimestampCombiner::EndOfWindow),
             merging: KeyTable::default(),
-            current: (Window::GLOBAL, KeyTable::default()),
+            current: (Window::GLOBAL, Table::default()),
             rest: BTreeMap::new(),
             entries: 0,
             slot: 0,
@@ -79,41 +121,49 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         }
     }
 
-    const FLUSH_ENTRIES: usize = FLUSH_BYTES / (size_of::<(K, Entry<F::Accumulator>)>() + 16);
+    const FLUSH_ENTRIES: usize = FLUSH_BYTES / (size_of::<(K, F::Accumulator, Tally)>() + 32);
 
     fn select(&mut self, window: Window) {
         if self.current.0 != window {
             let table = self.rest.remove(&window).unwrap_or_default();
             let before = std::mem::replace(&mut self.current, (window, table));
-            if !before.1.is_empty() {
+            if !before.1.accumulators.is_empty() {
                 self.rest.insert(before.0, before.1);
             }
         }
     }
 
-    /// Adds to the selected table.
+    /// Adds to the selected table; `found` may be from before other keys were added.
     #[inline(always)]
     fn add(&mut self, found: Found, key: K, value: F::Input, output_time: Timestamp) {
+        let id = match found {
+            (_, Some(id)) => id,
+            (hash, None) => self.find_or_insert(hash, key, output_time),
+        };
         let (window, table) = &mut self.current;
-        let (combine_fn, what) = (&self.combine_fn, &self.what);
-        let mut new = false;
-        let (hash, candidate) = found;
-        let (slot, entry) = table.entry_at(candidate, hash, key, || {
-            what.set("create_accumulator");
-            new = true;
-            Entry {
-                accumulator: combine_fn.create_accumulator(),
-                elements: 0,
-                output_time,
-            }
-        });
-        self.entries += usize::from(new);
-        self.slot = slot;
-        what.set("add_input");
-        combine_fn.add_input(&mut entry.accumulator, value);
-        entry.elements += 1;
-        let combiner = self.combiner;
-        entry.output_time = combiner.combine(*window, entry.output_time, output_time);
+        self.slot = id;
+        self.what.set("add_input");
+        if let Some(accumulator) = table.accumulators.state_mut(id) {
+            self.combine_fn.add_input(accumulator, value);
+        }
+        if self.tallied {
+            table.tallies[id as usize].add(*window, self.combiner, output_time);
+        }
+    }
+
+    #[inline(never)]
+    fn find_or_insert(&mut self, hash: FoldHash, key: K, output_time: Timestamp) -> FoldId {
+        let table = &mut self.current.1;
+        if let Some(id) = table.accumulators.find(hash, &key) {
+            return id;
+        }
+        self.what.set("create_accumulator");
+        let accumulator = self.combine_fn.create_accumulator();
+        if self.tallied {
+            table.tallies.push(Tally::new(output_time));
+        }
+        self.entries += 1;
+        table.accumulators.insert(hash, key, accumulator)
     }
 
     /// Adds elements that share a window, and so a table. A block of keys is looked up together
@@ -122,18 +172,21 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         self.select(stamp.window);
         let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
         let mut found = std::mem::take(&mut self.found);
-        let table = &self.current.1;
+        let table = &self.current.1.accumulators;
         found.extend(elements.iter().map(|(key, _)| (table.hash(key), None)));
         let mut elements = elements.drain(..);
         for block in found.chunks_mut(BLOCK) {
-            let table = &self.current.1;
+            let table = &self.current.1.accumulators;
             for (hash, candidate) in &mut *block {
                 *candidate = table.candidate(*hash);
             }
             let candidates = block.iter().filter_map(|(_, candidate)| *candidate);
             let taken: usize = candidates.map(|id| usize::from(table.is_taken(id))).sum();
-            // Only the look at the slots matters.
+            // Only the look at the entries matters.
             std::hint::black_box(taken);
+            for ((_, found), (key, _)) in block.iter_mut().zip(elements.as_slice()) {
+                *found = found.filter(|id| table.is_at(*id, key));
+            }
             for (found, (key, value)) in block.iter().zip(&mut elements) {
                 self.add(*found, key, value, output_time);
             }
@@ -151,37 +204,39 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         let slot = self.merging.entry((key, window), || {
             what.set("create_accumulator");
             new = true;
-            Entry {
-                accumulator: combine_fn.create_accumulator(),
-                elements: 0,
-                output_time,
-            }
+            (combine_fn.create_accumulator(), Tally::new(output_time))
         });
         self.entries += usize::from(new);
         self.slot = slot;
         what.set("add_input");
-        if let Some((_, entry)) = self.merging.get_mut(slot) {
-            combine_fn.add_input(&mut entry.accumulator, value);
-            entry.elements += 1;
-            let combiner = self.combiner;
-            entry.output_time = combiner.combine(window, entry.output_time, output_time);
+        if let Some((_, (accumulator, tally))) = self.merging.get_mut(slot) {
+            combine_fn.add_input(accumulator, value);
+            tally.add(window, self.combiner, output_time);
         }
     }
 
     /// Sends everything on, window by window, or in the order in which it came where windows merge.
     fn flush(&mut self) -> Result<()> {
         let mut merging = std::mem::take(&mut self.merging);
-        for ((key, window), entry) in merging.drain() {
-            self.send(key, entry, window)?;
+        for ((key, window), (accumulator, tally)) in merging.drain() {
+            self.send(key, accumulator, tally, window)?;
         }
         self.merging = merging;
         let first = std::mem::take(&mut self.current.1);
         let current = self.current.0;
         let rest = std::mem::take(&mut self.rest);
         for (window, mut table) in std::iter::once((current, first)).chain(rest) {
-            for (key, entry) in table.drain() {
-                self.send(key, entry, window)?;
+            let mut tallies = table.tallies.drain(..);
+            // What is not tallied is never dropped, so that nobody asks for its number.
+            let untold = Tally {
+                elements: 1,
+                output_time: window.max_timestamp(),
+            };
+            for (key, accumulator) in table.accumulators.drain() {
+                let tally = tallies.next().unwrap_or(untold);
+                self.send(key, accumulator, tally, window)?;
             }
+            drop(tallies);
             if window == current {
                 self.current.1 = table;
             }
@@ -190,13 +245,19 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         self.push_batch()
     }
 
-    fn send(&mut self, key: K, entry: Entry<F::Accumulator>, window: Window) -> Result<()> {
+    fn send(
+        &mut self,
+        key: K,
+        accumulator: F::Accumulator,
+        tally: Tally,
+        window: Window,
+    ) -> Result<()> {
         let stamp = Stamp {
-            timestamp: entry.output_time,
+            timestamp: tally.output_time,
             window,
             pane: PaneInfo::NO_FIRING,
         };
-        let partial = (entry.accumulator, entry.elements);
+        let partial = (accumulator, tally.elements);
         self.batch.push((key, partial), stamp);
         if self.batch.len() >= Batch::<(K, Partial<F::Accumulator>)>::LEN {
             self.push_batch()?;
@@ -226,9 +287,9 @@ impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
                 for ((key, value), stamp) in batch.values.drain(..).zip(stamps) {
                     self.select(stamp.window);
                     let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
-                    let hash = self.current.1.hash(&key);
-                    let found = (hash, self.current.1.candidate(hash));
-                    self.add(found, key, value, output_time);
+                    let hash = self.current.1.accumulators.hash(&key);
+                    let found = self.current.1.accumulators.find(hash, &key);
+                    self.add((hash, found), key, value, output_time);
                 }
             }
             Ok(())
@@ -237,7 +298,7 @@ impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
             let key = if self.windows_merge {
                 self.merging.key(self.slot).map(|(key, _)| key)
             } else {
-                self.current.1.key(self.slot)
+                self.current.1.accumulators.key(self.slot)
             };
             let key = key.map(|key| format!("of key {}", describe(key)));
             failed.at(&self.path, self.what.get(), key)

@@ -1,0 +1,213 @@
+//! A table from keys to state that only grows, until all keys are taken out at once.
+
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::fast::FixedState;
+
+use super::key_table::TABLE_SEED;
+
+/// The part of a key's hash that a table works with.
+pub(crate) type FoldHash = u32;
+
+/// The number of a key in a table: keys are numbered as they come.
+pub(crate) type FoldId = u32;
+
+/// Maps keys to state, in the order in which keys came: no hash order reaches an output.
+///
+/// It is made for tables that are larger than a processor's near caches, where every line of
+/// memory that is touched counts. Nothing is ever removed alone, so the index is as plain as can
+/// be: a key is at the place that its hash says, or behind it before the next empty place. A key
+/// that is there costs one line of the index, which holds hashes beside the numbers, and one of
+/// the entries.
+pub(crate) struct FoldTable<K, S> {
+    /// A power of two of places, at most half of them taken; none before the first key.
+    index: Vec<Place>,
+    /// All are taken; the `Option` is there to be looked at: see [`FoldTable::is_taken`].
+    entries: Vec<Option<(K, S)>>,
+    hasher: FixedState,
+}
+
+/// A place of the index.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    hash: FoldHash,
+    /// The number of the key, plus one; 0 in an empty place.
+    next: u32,
+}
+
+const LEAST_PLACES: usize = 16;
+
+impl<K, S> Default for FoldTable<K, S> {
+    fn default() -> Self {
+        FoldTable {
+            index: Vec::new(),
+            entries: Vec::new(),
+            hasher: FixedState::with_seed(TABLE_SEED),
+        }
+    }
+}
+
+impl<K: Hash + Eq, S> FoldTable<K, S> {
+    /// Returns the hash by which a key is found.
+    #[inline]
+    pub(crate) fn hash(&self, key: &K) -> FoldHash {
+        (self.hasher.hash_one(key) >> 32) as u32
+    }
+
+    /// Returns a key of that hash, if there is one: nearly always the key in question. It
+    /// looks at the index only. A loop over many keys that first asks this for all of them does
+    /// not wait for memory key by key.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: FoldHash) -> Option<FoldId> {
+        self.find_where(hash, |_| true)
+    }
+
+    /// Tells whether a key has that number, whichever. It brings the key into the processor's
+    /// cache, with so few instructions that it can wait for many at once.
+    #[inline]
+    pub(crate) fn is_taken(&self, id: FoldId) -> bool {
+        self.entries.get(id as usize).is_some_and(Option::is_some)
+    }
+
+    /// Tells whether it is this key that has that number.
+    #[inline]
+    pub(crate) fn is_at(&self, id: FoldId, key: &K) -> bool {
+        self.key(id).is_some_and(|other| *key == *other)
+    }
+
+    /// Returns the number of a key, if it is there.
+    pub(crate) fn find(&self, hash: FoldHash, key: &K) -> Option<FoldId> {
+        self.find_where(hash, |id| self.is_at(id, key))
+    }
+
+    #[inline]
+    fn find_where(&self, hash: FoldHash, is_key: impl Fn(FoldId) -> bool) -> Option<FoldId> {
+        let mask = self.index.len().wrapping_sub(1);
+        let mut at = hash as usize;
+        loop {
+            let place = self.index.get(at & mask)?;
+            let id = place.next.checked_sub(1)?;
+            if place.hash == hash && is_key(id) {
+                return Some(id);
+            }
+            at += 1;
+        }
+    }
+
+    /// Adds a key that is not there, and returns its number.
+    pub(crate) fn insert(&mut self, hash: FoldHash, key: K, state: S) -> FoldId {
+        let id = self.entries.len() as FoldId;
+        self.entries.push(Some((key, state)));
+        if 2 * self.entries.len() > self.index.len() {
+            self.grow();
+        }
+        self.occupy(Place { hash, next: id + 1 });
+        id
+    }
+
+    fn grow(&mut self) {
+        let places = (2 * self.index.len()).max(LEAST_PLACES);
+        let before = std::mem::replace(&mut self.index, vec![Place::default(); places]);
+        for place in before.into_iter().filter(|place| place.next > 0) {
+            self.occupy(place);
+        }
+    }
+
+    fn occupy(&mut self, place: Place) {
+        let mask = self.index.len() - 1;
+        let mut at = place.hash as usize & mask;
+        while self.index[at].next > 0 {
+            at = (at + 1) & mask;
+        }
+        self.index[at] = place;
+    }
+
+    /// Returns the state of a key by its number.
+    #[inline]
+    pub(crate) fn state_mut(&mut self, id: FoldId) -> Option<&mut S> {
+        let entry = self.entries.get_mut(id as usize)?.as_mut()?;
+        Some(&mut entry.1)
+    }
+
+    /// Returns the key of a number.
+    pub(crate) fn key(&self, id: FoldId) -> Option<&K> {
+        Some(&self.entries.get(id as usize)?.as_ref()?.0)
+    }
+
+    /// Tells whether there is no key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Moves all keys out, in the order of their numbers; capacity stays, unless it is far more
+    /// than was needed.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (K, S)> {
+        if self.index.len() / 32 > self.entries.len() {
+            // To clear it again and again would cost more than the few keys are worth.
+            self.index = Vec::new();
+        } else {
+            self.index.fill(Place::default());
+        }
+        self.entries.drain(..).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds one to the count of a key, as those who use the table do.
+    fn count<K: Hash + Eq>(table: &mut FoldTable<K, u64>, key: K) -> FoldId {
+        let hash = table.hash(&key);
+        let id = match table.find(hash, &key) {
+            Some(id) => id,
+            None => table.insert(hash, key, 0),
+        };
+        *table.state_mut(id).unwrap() += 1;
+        id
+    }
+
+    #[test]
+    fn keys_keep_the_order_in_which_they_came() {
+        let mut table = FoldTable::default();
+        // Many keys, then few: the second drain finds an index that is too large.
+        for keys in [20_000_u64, 10, 10, 20_000] {
+            for _ in 0..3 {
+                for key in 0..keys {
+                    assert_eq!(count(&mut table, key * 7), key as FoldId);
+                }
+            }
+            let hash = table.hash(&1);
+            assert_eq!(table.find(hash, &1), None);
+            assert_eq!(table.key(9), Some(&63));
+            let all: Vec<_> = table.drain().collect();
+            assert!(all.into_iter().eq((0..keys).map(|key| (key * 7, 3))));
+            assert!(table.is_empty());
+            let hash = table.hash(&7);
+            assert_eq!(table.candidate(hash), None);
+        }
+    }
+
+    #[test]
+    fn keys_are_told_apart_by_more_than_their_hashes() {
+        /// All keys have one hash.
+        #[derive(Debug, PartialEq, Eq)]
+        struct Same(u32);
+        impl Hash for Same {
+            fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+        }
+        let mut table = FoldTable::default();
+        for _ in 0..2 {
+            for n in 0..100 {
+                assert_eq!(count(&mut table, Same(n)), n);
+            }
+        }
+        let hash = table.hash(&Same(0));
+        assert!(table.candidate(hash).is_some());
+        assert!(table.is_taken(99) && !table.is_taken(100));
+        assert!(
+            table.is_at(0, &Same(0)) && !table.is_at(0, &Same(1)) && !table.is_at(100, &Same(0))
+        );
+        assert!(table.drain().eq((0..100).map(|n| (Same(n), 2))));
+    }
+}

@@ -66,4 +66,4 @@ pub use metrics::{
 pub use pcollection::{PCollection, PTransform};
 pub use pipeline::{BuiltPipeline, Pipeline};
 pub use time::Timestamp;
-pub use transforms::{CoGrouped, CombineFn, StatefulDoFn};
+pub use transforms::{CoGrouped, CombineFn, Count, Keyed, StatefulDoFn};

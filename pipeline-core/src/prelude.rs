@@ -9,6 +9,6 @@ pub use crate::window::{
     WindowFn, WindowInto,
 };
 pub use crate::{
-    BadRecord, BoxError, CoGrouped, CombineFn, DoFn, Element, ElementContext, Error, Failure, Key,
-    Out, Outcome, PCollection, PTransform, Pipeline, StatefulDoFn, Timestamp,
+    BadRecord, BoxError, CoGrouped, CombineFn, Count, DoFn, Element, ElementContext, Error,
+    Failure, Key, Keyed, Out, Outcome, PCollection, PTransform, Pipeline, StatefulDoFn, Timestamp,
 };

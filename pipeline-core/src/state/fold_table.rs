@@ -1,5 +1,6 @@
 //! A table from keys to state that only grows, until all keys are taken out at once.
 
+use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
@@ -50,7 +51,10 @@ impl<K, S> Default for FoldTable<K, S> {
 impl<K: Hash + Eq, S> FoldTable<K, S> {
     /// Returns the hash by which a key is found.
     #[inline]
-    pub(crate) fn hash(&self, key: &K) -> FoldHash {
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> FoldHash
+    where
+        K: Borrow<Q>,
+    {
         (self.hasher.hash_one(key) >> 32) as u32
     }
 
@@ -71,12 +75,19 @@ impl<K: Hash + Eq, S> FoldTable<K, S> {
 
     /// Tells whether it is this key that has that number.
     #[inline]
-    pub(crate) fn is_at(&self, id: FoldId, key: &K) -> bool {
-        self.key(id).is_some_and(|other| *key == *other)
+    pub(crate) fn is_at<Q: Eq + ?Sized>(&self, id: FoldId, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.key(id).is_some_and(|other| *key == *other.borrow())
     }
 
     /// Returns the number of a key, if it is there.
-    pub(crate) fn find(&self, hash: FoldHash, key: &K) -> Option<FoldId> {
+    #[inline]
+    pub(crate) fn find<Q: Eq + ?Sized>(&self, hash: FoldHash, key: &Q) -> Option<FoldId>
+    where
+        K: Borrow<Q>,
+    {
         self.find_where(hash, |id| self.is_at(id, key))
     }
 

@@ -9,6 +9,7 @@ use crate::coder::{Element, Key};
 use crate::graph::{Kind, Lowered, OutputSpec};
 use crate::pcollection::PCollection;
 use crate::state::key_table::partition;
+use crate::window::WindowingStrategy;
 use crate::window::groups::Aggregate;
 
 /// Combines values into one through an accumulator (PG 4.2.4).
@@ -115,9 +116,22 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
                     out,
                 )))
             });
+        lifted.merge_lifted(combine_fn, strategy, default)
+    }
+}
+
+impl<K: Key, A: Element> PCollection<(K, Partial<A>)> {
+    /// Exchanges accumulators and merges those of a key; `default` gets the output of nothing if
+    /// nothing comes.
+    pub(super) fn merge_lifted<F: CombineFn<Accumulator = A>>(
+        &self,
+        combine_fn: F,
+        strategy: WindowingStrategy,
+        default: Option<K>,
+    ) -> PCollection<(K, F::Output)> {
         let output = strategy.after_grouping();
         let output = OutputSpec::of::<(K, F::Output)>(output, self.is_bounded());
-        let exchanged = lifted.exchange_by_key("Exchange", "combine");
+        let exchanged = self.exchange_by_key("Exchange", "combine");
         let default = Arc::new(default);
         exchanged.transform_to("Merge", Kind::CombineMerge, output, move |context, out| {
             let aggregate = Merge {
@@ -129,7 +143,7 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
             let default = default.filter(|key| partition(key, worker.workers) == worker.index);
             let operator = GroupOperator::new(context, strategy.clone(), aggregate, out);
             let operator = operator.with_default(default);
-            Ok(Lowered::driven::<(K, Partial<F::Accumulator>)>(operator))
+            Ok(Lowered::driven::<(K, Partial<A>)>(operator))
         })
     }
 }

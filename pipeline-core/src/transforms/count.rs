@@ -21,7 +21,7 @@ impl<T: Key> PCollection<T> {
         self.apply(name, |input: PCollection<T>| {
             input
                 .map_own("Occurrence", |element| (element, ()))
-                .combine_per_key("Count", Count::<()>(PhantomData))
+                .combine_per_key("Count", Count::<()>::new())
         })
     }
 }
@@ -38,7 +38,7 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn count_per_key(&self, name: &str) -> PCollection<(K, u64)> {
-        self.combine_per_key(name, Count(PhantomData))
+        self.combine_per_key(name, Count::new())
     }
 }
 
@@ -54,15 +54,29 @@ impl<T: Element> PCollection<T> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn count_globally(&self, name: &str) -> PCollection<u64> {
-        self.combine_globally(name, Count(PhantomData))
+        self.combine_globally(name, Count::new())
     }
 }
 
-struct Count<T>(PhantomData<fn(T)>);
+/// Counts values: the [`CombineFn`] of `count_per_key`, for where one is asked for.
+pub struct Count<T>(PhantomData<fn(T)>);
+
+impl<T> Count<T> {
+    /// Makes one; what is counted follows from where it is used.
+    pub const fn new() -> Self {
+        Count(PhantomData)
+    }
+}
+
+impl<T> Default for Count<T> {
+    fn default() -> Self {
+        Count::new()
+    }
+}
 
 impl<T> Clone for Count<T> {
     fn clone(&self) -> Self {
-        Count(PhantomData)
+        Count::new()
     }
 }
 

@@ -1,8 +1,10 @@
 //! Combining before the exchange: what crosses it is at most one accumulator per key, window and
 //! flush, however many values there were.
 
+use std::borrow::Borrow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use super::combine::CombineFn;
@@ -140,6 +142,11 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
             (_, Some(id)) => id,
             (hash, None) => self.find_or_insert(hash, key, output_time),
         };
+        self.add_at(id, value, output_time);
+    }
+
+    #[inline(always)]
+    fn add_at(&mut self, id: FoldId, value: F::Input, output_time: Timestamp) {
         let (window, table) = &mut self.current;
         self.slot = id;
         self.what.set("add_input");
@@ -153,10 +160,15 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
 
     #[inline(never)]
     fn find_or_insert(&mut self, hash: FoldHash, key: K, output_time: Timestamp) -> FoldId {
-        let table = &mut self.current.1;
-        if let Some(id) = table.accumulators.find(hash, &key) {
-            return id;
+        match self.current.1.accumulators.find(hash, &key) {
+            Some(id) => id,
+            None => self.insert(hash, key, output_time),
         }
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, hash: FoldHash, key: K, output_time: Timestamp) -> FoldId {
+        let table = &mut self.current.1;
         self.what.set("create_accumulator");
         let accumulator = self.combine_fn.create_accumulator();
         if self.tallied {
@@ -195,6 +207,27 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         self.found = found;
     }
 
+    /// Adds a value of a key that is borrowed: it is made only if it is not there.
+    #[inline]
+    pub(super) fn add_borrowed<Q>(&mut self, key: &Q, value: F::Input, stamp: Stamp)
+    where
+        K: Borrow<Q> + for<'q> From<&'q Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if self.windows_merge {
+            return self.add_merging(K::from(key), value, stamp);
+        }
+        self.select(stamp.window);
+        let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
+        let table = &self.current.1.accumulators;
+        let hash = table.hash(key);
+        let id = match table.find(hash, key) {
+            Some(id) => id,
+            None => self.insert(hash, K::from(key), output_time),
+        };
+        self.add_at(id, value, output_time);
+    }
+
     /// Adds an element of windows that merge.
     fn add_merging(&mut self, key: K, value: F::Input, stamp: Stamp) {
         let (combine_fn, what) = (&self.combine_fn, &self.what);
@@ -213,6 +246,28 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
             combine_fn.add_input(accumulator, value);
             tally.add(window, self.combiner, output_time);
         }
+    }
+
+    /// Names the method of the `CombineFn` that ran last.
+    pub(super) fn what(&self) -> &'static str {
+        self.what.get()
+    }
+
+    /// Shows the key that was worked on last.
+    pub(super) fn describe_key(&self) -> Option<String> {
+        let key = if self.windows_merge {
+            self.merging.key(self.slot).map(|(key, _)| key)
+        } else {
+            self.current.1.accumulators.key(self.slot)
+        };
+        key.map(|key| format!("of key {}", describe(key)))
+    }
+
+    pub(super) fn flush_if_full(&mut self) -> Result<()> {
+        if self.entries >= Self::FLUSH_ENTRIES {
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// Sends everything on, window by window, or in the order in which it came where windows merge.
@@ -294,19 +349,8 @@ impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
             }
             Ok(())
         });
-        done.map_err(|failed| {
-            let key = if self.windows_merge {
-                self.merging.key(self.slot).map(|(key, _)| key)
-            } else {
-                self.current.1.accumulators.key(self.slot)
-            };
-            let key = key.map(|key| format!("of key {}", describe(key)));
-            failed.at(&self.path, self.what.get(), key)
-        })?;
-        if self.entries >= Self::FLUSH_ENTRIES {
-            self.flush()?;
-        }
-        Ok(())
+        done.map_err(|failed| failed.at(&self.path, self.what.get(), self.describe_key()))?;
+        self.flush_if_full()
     }
 }
 

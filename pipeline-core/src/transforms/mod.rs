@@ -5,6 +5,7 @@
 
 mod co_group_by_key;
 mod combine;
+mod combine_into;
 mod count;
 mod exchange;
 mod filter;
@@ -29,4 +30,6 @@ mod with_timestamps;
 
 pub use co_group_by_key::CoGrouped;
 pub use combine::CombineFn;
+pub use combine_into::Keyed;
+pub use count::Count;
 pub use stateful::StatefulDoFn;

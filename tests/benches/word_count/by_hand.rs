@@ -78,7 +78,9 @@ pub fn run_owned(task: &Task<'_>) -> Result<Measured, Box<dyn Error>> {
         let mut counts: HashMap<CompactString, u64, FixedState> = HashMap::default();
         blocks(&path, 0, 1, |block| {
             for line in block.split(|byte| *byte == b'\n') {
-                for_words(line, |word| *counts.entry(word).or_default() += 1);
+                for_words(line, |word| {
+                    *counts.entry(CompactString::new(word)).or_default() += 1
+                });
             }
         })?;
         Ok::<_, io::Error>(counts.into_iter().collect::<Vec<_>>())

@@ -67,7 +67,7 @@ fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Hands the words of a line over, in lower case. Letters are turned, and UTF-8 checked, for the
 /// whole line at once: that is much cheaper than word by word.
-fn for_words(line: &[u8], mut take: impl FnMut(CompactString)) {
+fn for_words(line: &[u8], mut take: impl FnMut(&str)) {
     let line = line.to_ascii_lowercase();
     // Far faster than the lossy check, which is for what is no UTF-8.
     let line = match std::str::from_utf8(&line) {
@@ -79,7 +79,7 @@ fn for_words(line: &[u8], mut take: impl FnMut(CompactString)) {
         let word = &rest[start..];
         let end = word.bytes().position(|b| !b.is_ascii_alphabetic());
         let (word, behind) = word.split_at(end.unwrap_or(word.len()));
-        take(CompactString::new(word));
+        take(word);
         rest = behind;
     }
 }

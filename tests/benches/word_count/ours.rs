@@ -19,10 +19,13 @@ pub fn run(task: &Task<'_>, workers: usize) -> Result<Measured, Box<dyn Error>> 
     let ((), cost) = timed(|| {
         let pipeline = Pipeline::build(|p| {
             p.read("Read", Lines(path(task.folder)))
-                .flat_map_into("Words", |line: Bytes, out: &mut Out<CompactString>| {
-                    for_words(&line, |word| out.emit(word));
-                })
-                .count_per_element("Count")
+                .combine_into(
+                    "Count",
+                    Count::new(),
+                    |line: Bytes, words: &mut Keyed<'_, CompactString, _>| {
+                        for_words(&line, |word| words.add(word, ()));
+                    },
+                )
                 .write("Keep", Keep(found));
         })?;
         DirectRunner::new().workers(workers).run(&pipeline)?;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use compact_str::CompactString;
 use renoir::prelude::*;
 
 use super::{for_words, path};
@@ -17,7 +18,7 @@ pub fn run(task: &Task<'_>, workers: u64) -> Result<Measured, Box<dyn Error>> {
             .batch_mode(BatchMode::fixed(1024))
             .flat_map(|line| {
                 let mut found = Vec::with_capacity(16);
-                for_words(line.as_bytes(), |word| found.push(word));
+                for_words(line.as_bytes(), |word| found.push(CompactString::new(word)));
                 found
             })
             .group_by_count(|word| word.clone())

@@ -2,9 +2,10 @@
 //!
 //! - `oracle`: the rules of grouping, recomputed naively; `programs` and `random_programs` hold
 //!   the engine against it.
-//! - `windows`, `state`, `watermarks`, `lifting`: one rule each test.
+//! - `windows`, `state`, `watermarks`, `lifting`, `combine_into`: one rule each test.
 //! - `replay`: seeds, the mode that encodes every edge, the law of keys.
 
+mod combine_into;
 mod lifting;
 mod oracle;
 mod programs;

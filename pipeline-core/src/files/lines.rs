@@ -259,9 +259,10 @@ impl<R: Read> LineReader<R> {
                 .filled
                 .min(self.longest_whole().saturating_sub(self.filled));
             let room = doubled.max(self.options.block_bytes);
-            let mut next = BytesMut::zeroed(self.filled + room);
-            next[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
-            self.buffer = next;
+            self.buffer.truncate(self.filled);
+            // Takes the memory of the block before again if all its lines are gone.
+            self.buffer.reserve(room);
+            self.buffer.resize(self.filled + room, 0);
         }
         loop {
             match self.reader.read(&mut self.buffer[self.filled..]) {

@@ -10,11 +10,12 @@ mod context;
 mod draw;
 mod node;
 pub(crate) mod operator;
+pub(crate) mod snapshot;
 mod validate;
 
 pub(crate) use collection::{CollectionId, TypeOps, TypeOpsOf, as_raw_bytes, encoded_edge};
 pub(crate) use context::{NodeContext, Settings, SharedSlots, WorkerContext};
-pub(crate) use node::{Finish, Graph, Kind, NodeSpec, OutputSpec};
+pub(crate) use node::{Graph, Kind, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask};
 pub(crate) use operator::{
     AnyPort, Lowered, Operator, Polled, Port, Progress, Receiver, only_port,
 };

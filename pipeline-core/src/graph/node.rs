@@ -43,9 +43,30 @@ impl Kind {
 pub(crate) type Factory =
     Arc<dyn Fn(&NodeContext<'_>, Vec<AnyPort>) -> Result<Lowered> + Send + Sync>;
 
-/// Runs once when all workers have ended; told whether the run went well.
-pub(crate) type Finish =
-    Arc<dyn Fn(bool) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
+/// What a sink is asked to do outside the workers.
+#[derive(Clone, Debug)]
+pub(crate) enum SinkTask {
+    /// Before the first writer of a run with snapshots.
+    Recover(Option<Recovery>),
+    /// When the snapshot of that epoch is durable.
+    Commit(u64, Vec<Vec<u8>>),
+    /// When the run stopped, to be resumed.
+    Suspend,
+    /// When all workers have ended; told whether the run went well.
+    Finish(bool),
+}
+
+/// Where a sink goes on: see [`crate::sink::Recovery`], which is made of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Recovery {
+    pub(crate) epoch: u64,
+    pub(crate) prepared: Vec<Vec<u8>>,
+    pub(crate) finished: bool,
+}
+
+/// Runs a task of a sink.
+pub(crate) type SinkHook =
+    Arc<dyn Fn(SinkTask) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
 
 /// A transform of the graph.
 pub(crate) struct Node {
@@ -57,7 +78,7 @@ pub(crate) struct Node {
     pub(crate) inputs: Vec<CollectionId>,
     pub(crate) outputs: Vec<CollectionId>,
     pub(crate) factory: Factory,
-    pub(crate) finish: Option<Finish>,
+    pub(crate) sink: Option<SinkHook>,
 }
 
 /// Describes a collection that a node to be added produces.
@@ -94,7 +115,7 @@ pub(crate) struct NodeSpec {
     pub(crate) inputs: Vec<CollectionId>,
     pub(crate) outputs: Vec<OutputSpec>,
     pub(crate) factory: Factory,
-    pub(crate) finish: Option<Finish>,
+    pub(crate) sink: Option<SinkHook>,
 }
 
 impl NodeSpec {
@@ -112,7 +133,7 @@ impl NodeSpec {
             inputs,
             outputs,
             factory: Arc::new(factory),
-            finish: None,
+            sink: None,
         }
     }
 
@@ -171,7 +192,7 @@ impl Graph {
             inputs: spec.inputs,
             outputs: outputs.clone(),
             factory: spec.factory,
-            finish: spec.finish,
+            sink: spec.sink,
         });
         outputs
     }

@@ -10,8 +10,9 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Poll};
 
+use super::snapshot::{NodeState, StateOut};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::metrics::Counter;
@@ -156,6 +157,32 @@ pub(crate) trait Operator {
 
     /// Reads no more (sources only); what was read goes on. Default: nothing to stop.
     fn stop(&mut self) {}
+
+    /// Reads no more (sources only), as if the input had ended. Default: nothing to end.
+    fn drain(&mut self) {}
+
+    /// Tells whether nothing is on its way in here: no read or write under way, no message that
+    /// waits. Default: it holds nothing between two bundles.
+    fn is_quiet(&self) -> bool {
+        true
+    }
+
+    /// Has what was written so far prepared for the epoch that ends (sinks only); called again
+    /// until it is ready, with everything on all workers at rest.
+    fn poll_prepare(&mut self, _context: &mut Context<'_>, _epoch: u64) -> Result<Poll<()>> {
+        Ok(Poll::Ready(()))
+    }
+
+    /// Writes what must survive; called when everything is prepared.
+    fn save(&mut self, _out: &mut StateOut<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes back what is this worker's of what all workers of the run before have saved; called
+    /// once, before the first step.
+    fn load(&mut self, _state: &NodeState) -> Result<()> {
+        Ok(())
+    }
 
     /// Returns the number of groups and keyed states that are open. Default: none.
     fn open_groups(&self) -> u64 {

@@ -74,6 +74,46 @@ pub trait Sink: Send + Sync + 'static {
     /// Opens the writer of the worker with that index.
     fn open(&self, worker: usize) -> Result<Self::Writer>;
 
+    /// Says how often an element is there after a crash, in a run with snapshots. Default:
+    /// [`Promise::AtLeastOnce`].
+    fn promise(&self) -> Promise {
+        Promise::AtLeastOnce
+    }
+
+    /// Opens the writer of a worker in a run with snapshots: what a transactional sink writes stays
+    /// invisible until [`Sink::commit`]. Default: as in other runs.
+    fn open_in_epochs(&self, worker: usize) -> Result<Self::Writer> {
+        self.open(worker)
+    }
+
+    /// Makes visible what the writers have [prepared](Writer::prepare) for an epoch. It must be
+    /// idempotent: after a crash it is repeated, as a part of [`Sink::recover`]. What would be
+    /// refused must be refused by `write`: here it is too late. Default: nothing to do.
+    fn commit(
+        &self,
+        _epoch: u64,
+        _prepared: Vec<Vec<u8>>,
+    ) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Begins a run with snapshots, before a writer is opened. With `last`, it repeats the commit
+    /// of that epoch, and discards what was written behind it. Default: the commit.
+    fn recover(&self, last: Option<Recovery>) -> impl Future<Output = Result<()>> + Send {
+        async {
+            match last {
+                Some(last) => self.commit(last.epoch, last.prepared).await,
+                None => Ok(()),
+            }
+        }
+    }
+
+    /// Ends the output of a run that was stopped and will be resumed from its last snapshot.
+    /// Default: as at the end.
+    fn suspend(&self) -> impl Future<Output = Result<()>> + Send {
+        self.finish(true)
+    }
+
     /// Ends the output when all writers have ended: publishes it if the run `succeeded` (or was
     /// stopped in good order), else clears it away as far as it can. Default: nothing to do.
     fn finish(&self, _succeeded: bool) -> impl Future<Output = Result<()>> + Send {
@@ -86,11 +126,50 @@ pub trait Sink: Send + Sync + 'static {
     }
 }
 
+/// Says how often an element that was written is there, whatever crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// Once: it becomes visible with the epoch that it belongs to.
+    Transactional,
+    /// Once, since a record that comes again replaces itself or is known by its id.
+    Idempotent,
+    /// Once or more often: what was written behind the last snapshot is written again.
+    AtLeastOnce,
+}
+
+/// Says where a sink goes on.
+#[derive(Clone, Debug)]
+pub struct Recovery {
+    /// The epoch of the snapshot.
+    pub epoch: u64,
+    /// What the writers had prepared for it, each its own; there may be more or fewer of them now.
+    pub prepared: Vec<Vec<u8>>,
+    /// The run had ended with that epoch: its output may not have been published.
+    pub finished: bool,
+}
+
+impl From<crate::graph::Recovery> for Recovery {
+    fn from(recovery: crate::graph::Recovery) -> Self {
+        Recovery {
+            epoch: recovery.epoch,
+            prepared: recovery.prepared,
+            finished: recovery.finished,
+        }
+    }
+}
+
 /// Writes the batches of one worker.
 pub trait Writer<T>: 'static {
     /// Writes a batch, and commits it: when the future is ready, what was not rejected survives a
     /// crash as far as the sink promises. Returns the records that were refused for good.
     fn write(&mut self, batch: &WriteBatch<'_, T>) -> impl Future<Output = Result<Vec<Rejected>>>;
+
+    /// Ends an epoch, while nothing is being written: what was written and not rejected must from
+    /// now on survive a crash, in the bytes returned (which the snapshot keeps) or where the sink
+    /// keeps it, and be invisible until [`Sink::commit`]. Default: nothing.
+    fn prepare(&mut self, _epoch: u64) -> impl Future<Output = Result<Vec<u8>>> {
+        async { Ok(Vec::new()) }
+    }
 
     /// Closes the writer after its last batch. Default: nothing to do.
     fn close(&mut self) -> impl Future<Output = Result<()>> {

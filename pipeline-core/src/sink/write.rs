@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{Rejected, Sink, WriteBatch, Writer};
+use super::{Recovery, Rejected, Sink, WriteBatch, Writer};
 use crate::batch::Batch;
 use crate::coder::Element;
 use crate::dead_letter::BadRecord;
 use crate::error::{Error, Result};
 use crate::graph::{
     Kind, Lowered, NodeContext, NodeSpec, Operator, OutputSpec, Polled, Port, Progress, Receiver,
-    WorkerContext, only_port,
+    SinkTask, WorkerContext, only_port,
 };
 use crate::metrics::{Counter, DEAD_LETTERS};
 use crate::pcollection::PCollection;
@@ -39,7 +39,7 @@ impl<T: Element> PCollection<T> {
     pub fn write<S: Sink<Item = T>>(&self, name: &str, sink: S) -> Written {
         let sink = Arc::new(sink);
         let output = self.output_like::<BadRecord>().named("refused");
-        let finish = Arc::clone(&sink);
+        let hooked = Arc::clone(&sink);
         let path = self.pipeline().graph().path_of(name);
         let mut spec = NodeSpec::new(
             name,
@@ -51,11 +51,20 @@ impl<T: Element> PCollection<T> {
                 Ok(Lowered::driven(write))
             },
         );
-        spec.finish = Some(Arc::new(move |succeeded| {
-            let (sink, path) = (Arc::clone(&finish), path.clone());
+        spec.sink = Some(Arc::new(move |task| {
+            let (sink, path) = (Arc::clone(&hooked), path.clone());
             Box::pin(async move {
-                let finished = sink.finish(succeeded).await;
-                finished.map_err(|error| Error::source_failed("finish", &path, error))
+                let (what, done) = match task {
+                    SinkTask::Recover(last) => {
+                        ("recover", sink.recover(last.map(Recovery::from)).await)
+                    }
+                    SinkTask::Commit(epoch, prepared) => {
+                        ("commit", sink.commit(epoch, prepared).await)
+                    }
+                    SinkTask::Suspend => ("suspend", sink.suspend().await),
+                    SinkTask::Finish(succeeded) => ("finish", sink.finish(succeeded).await),
+                };
+                done.map_err(|error| Error::source_failed(what, &path, error))
             })
         }));
         Written {

@@ -25,8 +25,12 @@ use std::future::Future;
 pub use policy::WatermarkPolicy;
 pub use text::{Text, TextReader, TextSplit};
 
-use crate::coder::Element;
-use crate::error::Result;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::clock::Clock;
+use crate::coder::{Element, decode, encode_to};
+use crate::error::{Error, Result};
 use crate::metrics::{Counter, Metrics};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -113,6 +117,18 @@ pub trait Source: Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Says how a run with snapshots goes on after a crash. Default: [`Resume::Never`], and such a
+    /// run refuses the source.
+    fn resume(&self) -> Resume {
+        Resume::Never
+    }
+
+    /// Returns the bytes of unacknowledged input at which the source delivers no more. A run with
+    /// snapshots takes one at half of that. Default: there is no such limit.
+    fn most_unacknowledged(&self) -> Option<u64> {
+        None
+    }
+
     /// Tells whether a read must wait until everything that the one before caused has come to
     /// rest on all workers; only a run with a seed can tell. Default: no.
     #[doc(hidden)]
@@ -143,6 +159,41 @@ pub trait Reader<T, A>: 'static {
     fn watermark(&self) -> Timestamp {
         Timestamp::MIN
     }
+
+    /// Says where to go on from after a crash; asked when a snapshot is taken, while no read is
+    /// under way. All that was put into a batch is in the snapshot. Default: nothing.
+    fn position(&mut self) -> Result<Position> {
+        Ok(Position::default())
+    }
+}
+
+/// Says how a source goes on where a snapshot was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// It cannot.
+    Never,
+    /// A part is opened again at the [`Position`] that its reader gave, however far a later run
+    /// had come.
+    Position,
+    /// What was not acknowledged is delivered again; the position says what needs to be known
+    /// then, such as the ids already taken in. What was acknowledged is gone.
+    Redelivery,
+}
+
+/// Says where in its part a reader is: any value, in the library's own coding.
+#[derive(Clone, Debug, Default)]
+pub struct Position(pub(crate) Vec<u8>);
+
+impl Position {
+    /// Makes a position of a value; [`ReadContext::position`] gives it back.
+    ///
+    /// # Errors
+    /// When the value cannot be encoded.
+    pub fn of<P: Serialize>(value: &P) -> Result<Position> {
+        let mut bytes = Vec::new();
+        encode_to(value, &mut bytes).map_err(|error| Error::connector(error.to_string()))?;
+        Ok(Position(bytes))
+    }
 }
 
 /// Says whether a part goes on.
@@ -158,12 +209,38 @@ pub enum ReadStatus {
 pub struct ReadContext {
     pub(crate) path: Arc<str>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) position: Option<Position>,
 }
 
 impl ReadContext {
     /// Returns the path of the transform.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Returns the position at which the part is opened, if the run resumes from a snapshot.
+    ///
+    /// # Errors
+    /// When it is no `P`: the program has changed.
+    pub fn position<P: DeserializeOwned>(&self) -> Result<Option<P>> {
+        let Some(Position(bytes)) = &self.position else {
+            return Ok(None);
+        };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let position = decode(&mut bytes.as_slice());
+        position.map(Some).map_err(|error| {
+            Error::option(format!(
+                "the position in the snapshot does not fit the program: {error}"
+            ))
+        })
+    }
+
+    /// Returns the engine's wall time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Returns a counter of the transform, for what the reader alone knows: records skipped, say.
@@ -176,6 +253,8 @@ impl ReadContext {
 pub struct ReadBatch<T, A> {
     pub(crate) batch: crate::batch::Batch<T>,
     pub(crate) acks: Vec<A>,
+    /// The bytes that `acks` stand for.
+    pub(crate) ack_bytes: u64,
     pub(crate) room: usize,
 }
 
@@ -197,6 +276,13 @@ impl<T, A> ReadBatch<T, A> {
 
     /// Hands over what acknowledges the elements so far.
     pub fn acknowledge_with(&mut self, ack: A) {
+        self.acknowledge_sized(ack, size_of::<A>() as u64);
+    }
+
+    /// Hands over what acknowledges the elements so far, of so many bytes: a run with snapshots
+    /// takes one when much is not acknowledged.
+    pub fn acknowledge_sized(&mut self, ack: A, bytes: u64) {
         self.acks.push(ack);
+        self.ack_bytes += bytes;
     }
 }

@@ -143,6 +143,8 @@ impl<S: Source> Read<S> {
             read_context: ReadContext {
                 path: context.path(),
                 metrics: Arc::clone(&context.worker.metrics),
+                clock: Arc::clone(&context.worker.clock),
+                position: None,
             },
             context: context.worker.clone(),
         };
@@ -201,6 +203,7 @@ impl<S: Source> Read<S> {
                 let mut batch = ReadBatch {
                     batch: Batch::default(),
                     acks: Vec::new(),
+                    ack_bytes: 0,
                     room,
                 };
                 let status = reader.read(&mut batch).await;

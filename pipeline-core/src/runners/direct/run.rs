@@ -13,7 +13,7 @@ use super::threads::GRACE;
 use super::{seeded, threads};
 use crate::error::{Error, Result};
 use crate::exec::Worker;
-use crate::graph::{Finish, Graph, Settings, SharedSlots, WorkerContext};
+use crate::graph::{Graph, Settings, SharedSlots, SinkHook, SinkTask, WorkerContext};
 use crate::metrics::Metrics;
 use crate::pipeline::BuiltPipeline;
 use crate::user_code::at_transform;
@@ -118,9 +118,9 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
 fn finish(graph: &Graph, runtime: &tokio::runtime::Handle, succeeded: bool) -> Result<()> {
     let mut result = Ok(());
     for node in &graph.nodes {
-        if let Some(finish) = &node.finish {
+        if let Some(hook) = &node.sink {
             let publish = succeeded && result.is_ok();
-            result = result.and(finish_one(&node.path, finish, runtime, publish));
+            result = result.and(finish_one(&node.path, hook, runtime, publish));
         }
     }
     result
@@ -129,15 +129,17 @@ fn finish(graph: &Graph, runtime: &tokio::runtime::Handle, succeeded: bool) -> R
 /// Finishes one sink on a thread of its own: it is the user's code, which may hang.
 fn finish_one(
     path: &str,
-    finish: &Finish,
+    hook: &SinkHook,
     runtime: &tokio::runtime::Handle,
     publish: bool,
 ) -> Result<()> {
     let (sender, done) = channel();
-    let (finish, runtime, owned_path) = (Arc::clone(finish), runtime.clone(), path.to_owned());
+    let (hook, runtime, owned_path) = (Arc::clone(hook), runtime.clone(), path.to_owned());
     let thread = std::thread::Builder::new().name("pipeline-finish".to_owned());
     let spawned = thread.spawn(move || {
-        let finished = at_transform(&owned_path, "finish", || runtime.block_on(finish(publish)));
+        let finished = at_transform(&owned_path, "finish", || {
+            runtime.block_on(hook(SinkTask::Finish(publish)))
+        });
         // The receiver is gone only when nobody waits any more.
         let _ = sender.send(finished);
     });

@@ -25,7 +25,9 @@ mod result;
 mod run;
 mod runner;
 mod seeded;
+mod snapshots;
 mod threads;
 
 pub use result::{End, RunResult};
 pub use runner::{DirectRunner, StopHandle};
+pub use snapshots::{Beside, Resumed, Snapshots};

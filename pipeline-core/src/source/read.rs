@@ -95,6 +95,8 @@ struct Read<S: Source> {
     shared: Arc<Shared<S>>,
     idle_after: Option<i64>,
     parts: Vec<Part<S>>,
+    /// The parts that have ended, if what was not acknowledged of them will come again.
+    ended_parts: Vec<SavedPart>,
     /// The part to look at first, so that all get their turn.
     next: usize,
     bounded: bool,
@@ -175,6 +177,7 @@ impl<S: Source> Read<S> {
             idle_after: source.idle_after().map(crate::time::millis),
             shared,
             parts: Vec::new(),
+            ended_parts: Vec::new(),
             next: 0,
             bounded,
             stopped: false,
@@ -279,7 +282,7 @@ impl<S: Source> Read<S> {
             Poll::Pending => Ok(None),
             Poll::Ready((reader, read, status)) => Ok(Some((reader, read, status?))),
         })?;
-        let Some((reader, mut read, status)) = polled else {
+        let Some((mut reader, mut read, status)) = polled else {
             return Ok(false);
         };
         part.reading = None;
@@ -298,6 +301,13 @@ impl<S: Source> Read<S> {
         } else {
             let ended = self.parts.remove(at_part);
             self.shared.pulses.remove(ended.number);
+            let settings = &self.context.settings;
+            if settings.snapshots && self.source.resume() == Resume::Redelivery {
+                let saved = called("position", path, || {
+                    SavedPart::of(&mut reader, ended.number, ended.pulse.watermark, 0)
+                })?;
+                self.ended_parts.push(saved);
+            }
         }
         self.deliver(&mut read)?;
         Ok(true)
@@ -449,17 +459,15 @@ impl<S: Source> Operator for Read<S> {
     fn save(&mut self, out: &mut StateOut<'_>) -> Result<()> {
         let now = self.context.clock.now();
         let path = &self.read_context.path;
-        let mut parts = Vec::with_capacity(self.parts.len());
+        let mut parts = self.ended_parts.clone();
         for part in &mut self.parts {
             let Some(reader) = &mut part.reader else {
                 return Err(Error::internal("a snapshot was taken during a read"));
             };
-            parts.push(SavedPart {
-                number: part.number,
-                position: called("position", path, || reader.position())?.0,
-                watermark: part.pulse.watermark,
-                quiet: now.millis() - part.pulse.heard_at.millis(),
-            });
+            let quiet = now.millis() - part.pulse.heard_at.millis();
+            parts.push(called("position", path, || {
+                SavedPart::of(reader, part.number, part.pulse.watermark, quiet)
+            })?);
         }
         out.put("parts", &parts)?;
         out.put("watermark", &self.watermark)?;

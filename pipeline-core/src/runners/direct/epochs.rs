@@ -242,7 +242,8 @@ fn head(run: &Run, snapshots: &Snapshots, epoch: u64, then: Then) -> Result<Head
     }
     Ok(Head {
         epoch,
-        finished: then == Then::Finish,
+        drained: then == Then::Finish,
+        finished: false,
         now: run.runner.clock.now(),
         workers: run.workers,
         paths: run.graph.nodes.iter().map(|n| n.path.to_string()).collect(),
@@ -254,4 +255,11 @@ fn head(run: &Run, snapshots: &Snapshots, epoch: u64, then: Then) -> Result<Head
             .map(|(path, name, count)| (path.to_owned(), name.to_owned(), count))
             .collect(),
     })
+}
+
+/// Marks the folder: the run has ended, and the next one begins anew.
+pub(super) fn mark_finished(run: &Run, snapshots: &Snapshots, epoch: u64) -> Result<()> {
+    let mut head = head(run, snapshots, epoch, Then::Finish)?;
+    head.finished = true;
+    snapshots.begin(&head)?.finish()
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::epochs::{Disorder, Moment, SnapshotCounts};
+use super::epochs::{Disorder, Moment, SnapshotCounts, mark_finished};
 use super::parker::Parker;
 use super::rest::Rest;
 use super::result::{End, RunResult};
@@ -180,6 +180,9 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         suspended,
     } = ended?;
     finished?;
+    if let (Some(folder), Some((epoch, _)), false) = (&runner.snapshots, snapshots, suspended) {
+        mark_finished(&run, folder, epoch + 1)?;
+    }
     let end = match snapshots {
         Some((epoch, _)) if suspended => End::Suspended { epoch, open_groups },
         None if runner.stop.is_stopped() => End::Stopped {
@@ -202,34 +205,31 @@ fn resume(
     graph: &Graph,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Option<Arc<Saved>>> {
-    let saved = snapshots.saved();
-    if let Some(saved) = &saved
-        && !saved.head().finished
-    {
+    let saved = snapshots.saved().filter(|saved| !saved.head().finished);
+    if let Some(saved) = &saved {
         compare(&saved.head().prints, &prints(graph), saved.head().epoch)?;
     }
-    let finished = saved.as_ref().is_some_and(|saved| saved.head().finished);
     for node in &graph.nodes {
         let Some(hook) = &node.sink else { continue };
-        let recover = |last| sink_task(&node.path, hook, runtime, SinkTask::Recover(last), None);
-        if let Some(saved) = &saved {
-            let frames: Arc<dyn SavedFrames> = Arc::clone(saved) as Arc<dyn SavedFrames>;
-            let path = Arc::clone(&node.path);
-            let mut prepared = NodeState { frames, path }.bytes(PREPARED)?;
-            if runner.disorder == Some(Disorder::ForgetCommit) {
-                prepared.clear();
+        let last = match &saved {
+            Some(saved) => {
+                let frames: Arc<dyn SavedFrames> = Arc::clone(saved) as Arc<dyn SavedFrames>;
+                let path = Arc::clone(&node.path);
+                let mut prepared = NodeState { frames, path }.bytes(PREPARED)?;
+                if runner.disorder == Some(Disorder::ForgetCommit) {
+                    prepared.clear();
+                }
+                Some(Recovery {
+                    epoch: saved.head().epoch,
+                    prepared,
+                    drained: saved.head().drained,
+                })
             }
-            recover(Some(Recovery {
-                epoch: saved.head().epoch,
-                prepared,
-                finished,
-            }))?;
-        }
-        if saved.is_none() || finished {
-            recover(None)?;
-        }
+            None => None,
+        };
+        sink_task(&node.path, hook, runtime, SinkTask::Recover(last), None)?;
     }
-    Ok(saved.filter(|_| !finished))
+    Ok(saved)
 }
 
 /// Lets every sink end its output, all in the same way unless one fails; returns the first error.

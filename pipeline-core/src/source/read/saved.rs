@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::graph::NodeState;
-use crate::source::Position;
+use crate::source::{Position, Reader};
 use crate::time::Timestamp;
 
-/// A part that is open.
+/// A part that is open, or one that had ended and was not acknowledged to its end: what comes
+/// again of it must be known.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SavedPart {
     pub(super) number: usize,
@@ -73,6 +74,20 @@ impl Restored {
 }
 
 impl SavedPart {
+    pub(super) fn of<T, A>(
+        reader: &mut impl Reader<T, A>,
+        number: usize,
+        watermark: Timestamp,
+        quiet: i64,
+    ) -> Result<SavedPart> {
+        Ok(SavedPart {
+            number,
+            position: reader.position()?.0,
+            watermark,
+            quiet,
+        })
+    }
+
     pub(super) fn position(&self) -> Position {
         Position(self.position.clone())
     }

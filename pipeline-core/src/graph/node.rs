@@ -79,6 +79,7 @@ pub(crate) struct Node {
     pub(crate) outputs: Vec<CollectionId>,
     pub(crate) factory: Factory,
     pub(crate) sink: Option<SinkHook>,
+    pub(crate) kept: Kept,
 }
 
 /// Describes a collection that a node to be added produces.
@@ -107,6 +108,13 @@ impl OutputSpec {
     }
 }
 
+/// What a node keeps per key, besides groups: cells with their kinds, and timers, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) cells: Vec<(String, &'static str)>,
+    pub(crate) timers: Vec<String>,
+}
+
 /// Describes a node to be added.
 pub(crate) struct NodeSpec {
     pub(crate) name: String,
@@ -116,6 +124,7 @@ pub(crate) struct NodeSpec {
     pub(crate) outputs: Vec<OutputSpec>,
     pub(crate) factory: Factory,
     pub(crate) sink: Option<SinkHook>,
+    pub(crate) kept: Kept,
 }
 
 impl NodeSpec {
@@ -134,7 +143,14 @@ impl NodeSpec {
             outputs,
             factory: Arc::new(factory),
             sink: None,
+            kept: Kept::default(),
         }
+    }
+
+    /// Says what it keeps per key.
+    pub(crate) fn keeping(mut self, kept: Kept) -> Self {
+        self.kept = kept;
+        self
     }
 
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
@@ -193,6 +209,7 @@ impl Graph {
             outputs: outputs.clone(),
             factory: spec.factory,
             sink: spec.sink,
+            kept: spec.kept,
         });
         outputs
     }

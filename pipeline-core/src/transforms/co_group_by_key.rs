@@ -102,7 +102,7 @@ enum Side<A, B> {
 
 struct CoGather<A, B>(PhantomData<(A, B)>);
 
-impl<A: Clone, B: Clone> Aggregate for CoGather<A, B> {
+impl<A: Element, B: Element> Aggregate for CoGather<A, B> {
     type Input = Side<A, B>;
     type Accumulator = CoGrouped<A, B>;
     type Output = CoGrouped<A, B>;
@@ -135,4 +135,4 @@ impl<A: Clone, B: Clone> Aggregate for CoGather<A, B> {
     }
 }
 
-impl<A: Clone, B: Clone> Grouping for CoGather<A, B> {}
+impl<A: Element, B: Element> Grouping for CoGather<A, B> {}

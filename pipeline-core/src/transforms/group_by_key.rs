@@ -46,7 +46,7 @@ impl<V> Default for Gather<V> {
     }
 }
 
-impl<V: Clone> Aggregate for Gather<V> {
+impl<V: Element> Aggregate for Gather<V> {
     type Input = V;
     type Accumulator = Vec<V>;
     type Output = Vec<V>;
@@ -72,4 +72,4 @@ impl<V: Clone> Aggregate for Gather<V> {
     }
 }
 
-impl<V: Clone> Grouping for Gather<V> {}
+impl<V: Element> Grouping for Gather<V> {}

@@ -6,6 +6,7 @@ use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
 use crate::coder::Key;
 use crate::state::holds::Holds;
 use crate::state::key_table::{KeyTable, SlotId};
+use crate::time::Timestamp;
 use crate::user_code::Fault;
 use crate::window::{PaneTiming, Window, WindowingStrategy};
 
@@ -24,6 +25,9 @@ pub(super) struct AlignedGroups<K, A: Aggregate> {
     pub(super) holds: Holds,
     spare: Vec<Table<K, A>>,
 }
+
+/// A group as it is saved.
+pub(super) type Record<K, A> = (K, Window, Group<A>);
 
 type Table<K, A> = KeyTable<K, Group<<A as Aggregate>::Accumulator>>;
 
@@ -137,6 +141,32 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
             entry.remove();
         }
         Ok(())
+    }
+
+    /// Returns all groups, to be saved when a bundle has ended.
+    pub(super) fn records(&self) -> impl Iterator<Item = (&K, Window, &Group<A::Accumulator>)> {
+        let current = self.current.iter().map(|(window, table)| (window, table));
+        let tables = current.chain(&self.open).chain(&self.ended);
+        tables.flat_map(|(window, table)| {
+            let groups = table.iter();
+            groups.map(|(key, group)| (key, *window, group))
+        })
+    }
+
+    /// Takes back a group that was saved at `watermark`.
+    pub(super) fn restore(
+        &mut self,
+        watermark: Timestamp,
+        (key, window, group): Record<K, A::Accumulator>,
+    ) {
+        if watermark > window.max_timestamp() {
+            self.ended.entry(window).or_default().entry(key, || group);
+        } else {
+            if group.dirty {
+                self.holds.replace(None, Some(group.output_time));
+            }
+            self.open.entry(window).or_default().entry(key, || group);
+        }
     }
 
     pub(super) fn open_groups(&self) -> u64 {

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
@@ -15,12 +16,16 @@ use crate::user_code::{Fault, panic_message};
 use crate::window::{PaneTiming, Window, WindowingStrategy};
 
 /// A merged window of a key, with its group.
-struct Session<A> {
+#[derive(Serialize, Deserialize)]
+pub(super) struct Session<A> {
     window: Window,
     group: Group<A>,
     /// The on-time pane has been emitted, or its time was over when the first element came.
     ended: bool,
 }
+
+/// The windows of a key as they are saved.
+pub(super) type Record<K, A> = (K, Vec<Session<A>>);
 
 struct Sessions<A> {
     /// In the order of their starts; they do not intersect under `Sessions`.
@@ -84,7 +89,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             self.late.insert(slot);
         }
         // Merging may have moved windows besides the element's own.
-        let due = sessions.open.iter().map(|s| due(stage, s)).min();
+        let due = sessions.open.iter().map(|s| due(stage.strategy, s)).min();
         if let Some(due) = due
             && due < sessions.timer
         {
@@ -136,7 +141,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             }
             for session in &mut sessions.open {
                 // One window at a time, at its own time: keys fire in the order of their ends.
-                if session.ended || due(stage, session) > time {
+                if session.ended || due(stage.strategy, session) > time {
                     continue;
                 }
                 let before = hold_of(session);
@@ -152,7 +157,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             sessions
                 .open
                 .retain(|s| !(s.ended && stage.has_expired(s.window)));
-            let next = sessions.open.iter().map(|s| due(stage, s)).min();
+            let next = sessions.open.iter().map(|s| due(stage.strategy, s)).min();
             match next {
                 Some(next) => {
                     sessions.timer = next;
@@ -166,6 +171,30 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         Ok(())
     }
 
+    /// Returns the windows of all keys, to be saved when a bundle has ended.
+    pub(super) fn records(&self) -> impl Iterator<Item = (&K, &[Session<A::Accumulator>])> {
+        let keys = self.keys.iter();
+        keys.map(|(key, sessions)| (key, sessions.open.as_slice()))
+    }
+
+    /// Takes back the windows of a key.
+    pub(super) fn restore(
+        &mut self,
+        strategy: &WindowingStrategy,
+        (key, windows): Record<K, A::Accumulator>,
+    ) {
+        for session in &windows {
+            self.holds.replace(None, hold_of(session));
+        }
+        let due = windows.iter().map(|s| due(strategy, s)).min();
+        let timer = due.unwrap_or(Timestamp::MAX);
+        let slot = self.keys.entry(key, || Sessions {
+            open: windows.into(),
+            timer,
+        });
+        self.timers.push(Reverse((timer, slot)));
+    }
+
     pub(super) fn open_groups(&self) -> u64 {
         let open = self.keys.iter().flat_map(|(_, s)| s.open.iter());
         open.filter(|s| s.group.dirty).count() as u64
@@ -177,9 +206,9 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
 }
 
 /// Returns when a window fires, or, after that, is forgotten.
-fn due<A: Aggregate>(stage: &Stage<'_, A>, session: &Session<A::Accumulator>) -> Timestamp {
+fn due<A>(strategy: &WindowingStrategy, session: &Session<A>) -> Timestamp {
     if session.ended {
-        stage.strategy.expiry(session.window)
+        strategy.expiry(session.window)
     } else {
         session.window.max_timestamp()
     }

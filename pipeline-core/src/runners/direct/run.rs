@@ -117,6 +117,9 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
     let parkers: Vec<Arc<Parker>> = (0..workers).map(|_| Arc::default()).collect();
     let wakers = parkers.iter().map(Parker::waker).collect();
     let snapshots = runner.snapshots.as_ref();
+    if let Some(snapshots) = snapshots {
+        snapshots.use_once()?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("pipeline-io")

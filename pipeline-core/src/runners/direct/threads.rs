@@ -45,6 +45,7 @@ const TICK: Duration = Duration::from_millis(5);
 /// Runs all workers.
 pub(super) fn run(run: &Arc<Run>, runtime: &tokio::runtime::Handle) -> Result<Ended> {
     let (sender, told) = sync_channel(TOLD);
+    let mut threads = Vec::with_capacity(run.workers);
     for index in 0..run.workers {
         let (shared, sender, runtime) = (Arc::clone(run), sender.clone(), runtime.clone());
         let thread = std::thread::Builder::new().name(format!("pipeline-{index}"));
@@ -66,13 +67,24 @@ pub(super) fn run(run: &Arc<Run>, runtime: &tokio::runtime::Handle) -> Result<En
             });
             tell(Told::Ended(open_groups));
         });
-        if let Err(error) = spawned {
-            run.abort();
-            return Err(Error::io("starting a worker thread", error));
+        match spawned {
+            Ok(spawned) => threads.push(spawned),
+            Err(error) => {
+                run.abort();
+                return Err(Error::io("starting a worker thread", error));
+            }
         }
     }
     drop(sender);
-    Conductor::new(run, runtime).hear(&told)
+    let (ended, all_ended) = Conductor::new(run, runtime).hear(&told);
+    if all_ended {
+        // What they hold (files, locks) is free when the run has ended.
+        for thread in threads {
+            // A panic was caught in the thread, and told.
+            let _ = thread.join();
+        }
+    }
+    ended
 }
 
 /// Hears what the workers tell, and has snapshots taken.
@@ -100,7 +112,8 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    fn hear(mut self, told: &Receiver<Told>) -> Result<Ended> {
+    /// Returns how the run ended, and whether all workers have.
+    fn hear(mut self, told: &Receiver<Told>) -> (Result<Ended>, bool) {
         let (interval, report) = match &self.run.runner.report {
             Some((interval, report)) => (*interval, Some(report)),
             None => (Duration::from_secs(3600), None),
@@ -142,11 +155,12 @@ impl<'a> Conductor<'a> {
             }
         }
         self.ended.snapshots = self.epochs.map(|epochs| epochs.counts());
-        match self.failed {
+        let ended = match self.failed {
             Some((error, _)) => Err(error),
             None if self.running > 0 => Err(Error::internal("a worker vanished")),
             None => Ok(self.ended),
-        }
+        };
+        (ended, self.running == 0)
     }
 
     fn take(&mut self, told: Told) -> Result<()> {

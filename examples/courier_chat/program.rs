@@ -111,7 +111,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     write_whole(&options.output(), &file)?;
     let ending = match result.end() {
         End::Finished => Ending::Finished,
-        End::Stopped { .. } => Ending::Stopped,
+        End::Stopped { .. } | End::Suspended { .. } => Ending::Stopped,
     };
     // With visits open the two cannot agree, and whoever stops a run does not want to wait.
     let agreement = if ending == Ending::Finished {

@@ -61,7 +61,7 @@ pub(crate) enum SinkTask {
 pub(crate) struct Recovery {
     pub(crate) epoch: u64,
     pub(crate) prepared: Vec<Vec<u8>>,
-    pub(crate) finished: bool,
+    pub(crate) drained: bool,
 }
 
 /// Runs a task of a sink.

@@ -144,8 +144,9 @@ pub struct Recovery {
     pub epoch: u64,
     /// What the writers had prepared for it, each its own; there may be more or fewer of them now.
     pub prepared: Vec<Vec<u8>>,
-    /// The run had ended with that epoch: its output may not have been published.
-    pub finished: bool,
+    /// All input had been read with that epoch, and everything written: the output may have been
+    /// [finished](Sink::finish), in part or as a whole, and will be again.
+    pub drained: bool,
 }
 
 impl From<crate::graph::Recovery> for Recovery {
@@ -153,7 +154,7 @@ impl From<crate::graph::Recovery> for Recovery {
         Recovery {
             epoch: recovery.epoch,
             prepared: recovery.prepared,
-            finished: recovery.finished,
+            drained: recovery.drained,
         }
     }
 }

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::epochs::{Disorder, Moment};
 use super::result::RunResult;
 use super::run;
+use super::snapshots::Snapshots;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::event_log::EventLog;
 use crate::metrics::MetricsSnapshot;
 use crate::pipeline::BuiltPipeline;
+
+pub(super) type AtMoments = Arc<dyn Fn(Moment) -> Result<()> + Send + Sync>;
 
 pub(super) type Report = Arc<dyn Fn(&MetricsSnapshot) + Send + Sync>;
 
@@ -43,6 +47,9 @@ pub struct DirectRunner {
     pub(super) event_log: Option<EventLog>,
     pub(super) report: Option<(Duration, Report)>,
     pub(super) stop: StopHandle,
+    pub(super) snapshots: Option<Snapshots>,
+    pub(super) at_moments: Option<AtMoments>,
+    pub(super) disorder: Option<Disorder>,
 }
 
 impl Default for DirectRunner {
@@ -57,6 +64,9 @@ impl Default for DirectRunner {
             event_log: None,
             report: None,
             stop: StopHandle::default(),
+            snapshots: None,
+            at_moments: None,
+            disorder: None,
         }
     }
 }
@@ -126,6 +136,30 @@ impl DirectRunner {
         self
     }
 
+    /// Takes snapshots, and resumes from the last one that is there: see [`Snapshots`]. Default:
+    /// none are taken, and a run that is killed loses what it had in memory.
+    pub fn snapshots(mut self, snapshots: &Snapshots) -> Self {
+        self.snapshots = Some(snapshots.clone());
+        self
+    }
+
+    /// Calls `at_moments` at the moments of a snapshot; an error is a crash there.
+    #[doc(hidden)]
+    pub fn at_moments(
+        mut self,
+        at_moments: impl Fn(Moment) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.at_moments = Some(Arc::new(at_moments));
+        self
+    }
+
+    /// Breaks a rule of snapshots, so that a test of it can show that it would notice.
+    #[doc(hidden)]
+    pub fn disorder(mut self, disorder: Disorder) -> Self {
+        self.disorder = Some(disorder);
+        self
+    }
+
     /// Returns a handle that stops a run of this runner (or of a clone).
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
@@ -148,19 +182,36 @@ impl DirectRunner {
     }
 }
 
-/// Stops a run in good order: sources stop, what was read goes through, sinks commit, open windows
-/// do not fire.
+/// Ends a run in good order: stops it, or drains it.
 #[derive(Clone, Debug, Default)]
-pub struct StopHandle(Arc<AtomicBool>);
+pub struct StopHandle(Arc<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    stop: AtomicBool,
+    drain: AtomicBool,
+}
 
 impl StopHandle {
-    /// Asks the run to stop; it does within moments.
+    /// Asks the run to stop: sources stop, what was read goes through, sinks commit, open windows
+    /// do not fire. Where snapshots are taken, the run goes on from there when it is started again.
     pub fn stop(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Asks the run to end as if its input had ended: sources stop, what was read goes through,
+    /// open windows and timers fire, sinks commit. What was not read stays with the source.
+    pub fn drain(&self) {
+        self.0.drain.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells whether the run was asked to drain.
+    pub fn is_draining(&self) -> bool {
+        self.0.drain.load(Ordering::SeqCst)
     }
 
     /// Tells whether the run was asked to stop.
     pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.stop.load(Ordering::SeqCst)
     }
 }

@@ -11,7 +11,7 @@ use crate::coder::{Element, Key};
 use crate::error::Result;
 use crate::graph::snapshot::{Frame, NodeState, SavedFrames, StateOut};
 use crate::graph::{
-    Graph, Kind, NodeContext, Operator, Port, Progress, Receiver, Settings, WorkerContext,
+    Epochs, Graph, Kind, NodeContext, Operator, Port, Progress, Receiver, Settings, WorkerContext,
 };
 use crate::metrics::{DROPPED_LATE, Metrics};
 use crate::pipeline::{BuiltPipeline, Pipeline};
@@ -68,6 +68,8 @@ impl Stage {
                     encode_edges: false,
                     seeded: false,
                     acknowledge_early: false,
+                    snapshots: false,
+                    snapshot_bytes: 0,
                 }),
                 clock: Arc::new(ManualClock::default()),
                 metrics: Arc::clone(&metrics),
@@ -76,6 +78,7 @@ impl Stage {
                 wakers: Arc::new(vec![Waker::noop().clone(); workers]),
                 bundle: Rc::default(),
                 at_rest: Rc::default(),
+                epochs: Epochs::default(),
                 uncommitted: Rc::default(),
             };
             let context = NodeContext {

@@ -40,7 +40,9 @@ const END: u8 = 255;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::runners::direct) struct Head {
     pub(in crate::runners::direct) epoch: u64,
-    /// The run had ended.
+    /// All input was read, and everything done that it leads to but the end of the sinks.
+    pub(in crate::runners::direct) drained: bool,
+    /// The run had ended, and its sinks too: the next one begins anew.
     pub(in crate::runners::direct) finished: bool,
     /// What the clock showed.
     pub(in crate::runners::direct) now: Timestamp,

@@ -12,13 +12,14 @@ mod store;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub(in crate::runners::direct) use fingerprint::{NodePrint, compare, prints};
+pub(in crate::runners::direct) use fingerprint::{compare, prints};
 pub(in crate::runners::direct) use format::Head;
 pub(in crate::runners::direct) use store::{Saved, Writing};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use store::Folder;
 
 /// Opens a folder of snapshots for a run.
@@ -49,6 +50,8 @@ pub struct Snapshots {
     bytes: u64,
     keep: usize,
     besides: Vec<(String, Arc<dyn Beside>)>,
+    /// A run has begun with them.
+    used: Arc<AtomicBool>,
 }
 
 /// Stands outside the graph, and has state that belongs to the snapshots of a run: what publishes
@@ -101,6 +104,7 @@ impl Snapshots {
             bytes: 16 << 20,
             keep: 3,
             besides: Vec::new(),
+            used: Arc::default(),
         })
     }
 
@@ -145,6 +149,16 @@ impl Snapshots {
     /// Returns the folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Says that a run begins: the snapshot that was found is that of the run before, once.
+    pub(in crate::runners::direct) fn use_once(&self) -> Result<()> {
+        if self.used.swap(true, Ordering::SeqCst) {
+            return Err(Error::option(
+                "these snapshots have served a run: open the folder again for the next one",
+            ));
+        }
+        Ok(())
     }
 
     /// Returns the newest whole snapshot, whether or not its run had ended.

@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 fn head(epoch: u64) -> Head {
     Head {
         epoch,
+        drained: false,
         finished: false,
         now: Timestamp::from_millis(7),
         workers: 2,

@@ -24,14 +24,17 @@ impl CellKind {
 /// What one cell holds for several keys, each of its type.
 pub(crate) type Column = Vec<Option<Box<dyn Any>>>;
 
+type EncodeColumn = fn(&[Option<&dyn Any>], &mut Vec<u8>) -> Result<()>;
+type DecodeColumn = fn(&mut &[u8]) -> Result<Column, CoderError>;
+
 /// Describes a cell, and saves it: for several keys together, so that the names of a type's fields
 /// are written once.
 #[derive(Clone, Debug)]
 pub(crate) struct CellSpec {
     pub(crate) name: String,
     pub(crate) kind: CellKind,
-    pub(crate) encode: fn(&[Option<&dyn Any>], &mut Vec<u8>) -> Result<()>,
-    pub(crate) decode: fn(&mut &[u8]) -> Result<Column, CoderError>,
+    pub(crate) encode: EncodeColumn,
+    pub(crate) decode: DecodeColumn,
 }
 
 impl CellSpec {

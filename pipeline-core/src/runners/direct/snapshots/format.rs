@@ -53,9 +53,41 @@ pub(in crate::runners::direct) struct Head {
     /// The elements that sources had taken in.
     pub(in crate::runners::direct) messages: u64,
     /// The state of what is outside the graph, by name.
+    #[serde(with = "besides")]
     pub(in crate::runners::direct) beside: Vec<(String, Vec<u8>)>,
     /// Counts, by path and name.
     pub(in crate::runners::direct) metrics: Vec<(String, String, u64)>,
+}
+
+/// Bytes as bytes: serde takes a vector of them for a sequence of numbers.
+mod besides {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    struct Raw<'a>(&'a [u8]);
+
+    impl Serialize for Raw<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(self.0)
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        besides: &[(String, Vec<u8>)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(besides.iter().map(|(name, bytes)| (name, Raw(bytes))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(String, Vec<u8>)>, D::Error> {
+        let besides = Vec::<(String, Bytes)>::deserialize(deserializer)?;
+        Ok(besides
+            .into_iter()
+            .map(|(name, bytes)| (name, bytes.into()))
+            .collect())
+    }
 }
 
 /// Makes the bytes of frames, and the end that proves that all are there.
@@ -176,8 +208,8 @@ pub(super) fn read_all(
     let version = u32::from_le_bytes([first[8], first[9], first[10], first[11]]);
     match version {
         VERSION => {}
-        1.. => return Err(Unusable::Newer(version)),
         0 => return damaged("it has the version 0"),
+        _ => return Err(Unusable::Newer(version)),
     }
     let mut head: Option<Head> = None;
     let (mut frames, mut checksums) = (0_u64, Hasher::new());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::coder::{decode, encode_to};
+use crate::coder::{decode_strictly, encode_to};
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 
@@ -187,7 +187,7 @@ impl NodeState {
     ) -> Result<()> {
         self.frames
             .for_each(&self.path, name, &mut |mut payload: &[u8]| {
-                each(decode(&mut payload).map_err(|error| self.misfit(name, error))?)
+                each(decode_strictly(&mut payload).map_err(|error| self.misfit(name, error))?)
             })
     }
 

@@ -2,7 +2,7 @@
 
 use std::any::{Any, type_name};
 
-use crate::coder::{CoderError, Element, decode, encode_to};
+use crate::coder::{CoderError, Element, decode_strictly, encode_to};
 use crate::error::{Error, Result};
 
 /// Tells the kinds of cells apart; the texts are in snapshots.
@@ -72,7 +72,7 @@ fn typed<C: 'static>(cell: Option<&dyn Any>) -> Result<Option<&C>> {
 }
 
 fn decode_column<C: Element>(input: &mut &[u8]) -> Result<Column, CoderError> {
-    let column: Vec<Option<C>> = decode(input)?;
+    let column: Vec<Option<C>> = decode_strictly(input)?;
     let erased = |cell: C| -> Box<dyn Any> { Box::new(cell) };
     Ok(column.into_iter().map(|cell| cell.map(erased)).collect())
 }

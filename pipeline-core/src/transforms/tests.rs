@@ -1,0 +1,4 @@
+//! Operators that keep state, driven by themselves.
+
+mod resumed;
+mod stage;

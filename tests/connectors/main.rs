@@ -3,8 +3,10 @@
 mod bigquery_view;
 mod bigquery_warehouse;
 mod csv_sink;
+mod epochs;
 mod googlesql;
 mod ndjson;
+mod table_epochs;
 mod text_files;
 mod text_sink;
 mod text_sink_failures;

@@ -7,6 +7,7 @@ mod epochs;
 mod googlesql;
 mod ndjson;
 mod table_epochs;
+mod text_epochs;
 mod text_files;
 mod text_sink;
 mod text_sink_failures;

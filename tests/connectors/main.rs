@@ -3,9 +3,14 @@
 mod bigquery_view;
 mod bigquery_warehouse;
 mod csv_sink;
+mod epochs;
 mod googlesql;
 mod ndjson;
+mod pubsub_resume;
+mod table_epochs;
+mod text_epochs;
 mod text_files;
+mod text_resume;
 mod text_sink;
 mod text_sink_failures;
 mod text_source;

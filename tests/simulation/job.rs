@@ -217,12 +217,17 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
             Moment::Durable,
             Moment::Committed,
         ][random.below(4) as usize];
-        let crashes_after = random.below(6) + told.lives / 4;
+        let mut crashes_after = random.below(6) + told.lives / 4;
         let reached = std::sync::atomic::AtomicU64::new(0);
         let mut crashes = random.one_in(2);
+        let (mut workers, mut bundle) = (1 + random.below(3), 1 + random.below(20));
         if disorder == Some(Disorder::LeaveMessages) {
-            // What a snapshot lacks shows only if the run goes on from that very one.
+            // What a snapshot lacks shows only if the run goes on from that very one; and messages
+            // are seldom under way when bundles are small.
             (crash_at, crashes) = (Moment::Committed, true);
+            crashes_after = random.below(2) + told.lives / 8;
+            (workers, bundle) = (workers + 1, 100);
+            world.lock().fuse = 20 * fuse;
         }
         let snapshots = Snapshots::open(folder.path()).map_err(|e| e.to_string())?;
         let snapshots = snapshots.interval(match by {
@@ -231,8 +236,8 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
             By::Threads => Duration::from_millis(1 + random.below(5)),
         });
         let mut runner = DirectRunner::new()
-            .workers(1 + random.below(3) as usize)
-            .max_bundle(1 + random.below(20) as usize)
+            .workers(workers as usize)
+            .max_bundle(bundle as usize)
             .encode_edges(random.one_in(4))
             .snapshots(&snapshots)
             .at_moments(move |moment| {

@@ -1,5 +1,7 @@
 //! Writes a file that appears under its name when it is complete, never half.
 
+mod kept;
+
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
@@ -10,6 +12,7 @@ use std::{
 };
 
 use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
 
 use super::{Compression, FileError};
 
@@ -17,7 +20,7 @@ use super::{Compression, FileError};
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Marks a place in an [`AtomicFile`] that it can be cut back to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FilePosition(u64);
 
 /// Writes to a temporary file in the folder of the final one, and renames it when all is written.
@@ -59,6 +62,8 @@ pub struct AtomicFile {
     flushed: u64,
     /// A write has failed: the file may be longer than `flushed`, and stand elsewhere.
     misplaced: bool,
+    /// What was saved last; from then on the temporary file outlives its process, and the value.
+    saved: Option<FilePosition>,
 }
 
 impl AtomicFile {
@@ -76,27 +81,29 @@ impl AtomicFile {
         let (target, name) = target(path)?;
         let (temporary, file) = loop {
             let temporary = target.with_file_name(temporary_name(&name));
-            match OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(&temporary)
-            {
+            match create_new(&temporary) {
                 Ok(file) => break (temporary, file),
                 // Left behind by a process that had the same number.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(error)),
             }
         };
-        Ok(AtomicFile {
-            gzip: compression.writes_gzip(path),
-            path: target,
+        let gzip = compression.writes_gzip(path);
+        Ok(AtomicFile::over(target, temporary, file, gzip))
+    }
+
+    fn over(path: PathBuf, temporary: PathBuf, file: File, gzip: bool) -> Self {
+        AtomicFile {
+            path,
             temporary: Some(temporary),
             file,
+            gzip,
             member: None,
             buffer: Vec::new(),
             flushed: 0,
             misplaced: false,
-        })
+            saved: None,
+        }
     }
 
     /// Returns the final name.
@@ -144,6 +151,8 @@ impl AtomicFile {
     /// back itself).
     pub fn truncate_to(&mut self, position: FilePosition) -> Result<(), FileError> {
         self.member = None;
+        // What is saved next may be as long, and something else.
+        self.saved = self.saved.map(|_| FilePosition(u64::MAX));
         match position.0.checked_sub(self.flushed) {
             Some(kept) if kept <= self.buffer.len() as u64 => self.buffer.truncate(kept as usize),
             Some(_) => {
@@ -187,13 +196,13 @@ impl AtomicFile {
         self.commit()
     }
 
-    /// Appends what was written to another file behind a position in it; that file is removed.
+    /// Appends what was written to another file behind a position in it.
     ///
     /// # Errors
     /// When either file fails; both are then of no use.
     pub(crate) fn append(
         &mut self,
-        mut other: AtomicFile,
+        other: &mut AtomicFile,
         behind: FilePosition,
     ) -> Result<(), FileError> {
         self.finish_member()?;
@@ -265,7 +274,7 @@ impl AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
+        if let (Some(temporary), None) = (&self.temporary, self.saved) {
             // Nobody could be told; the name says what the file is.
             let _ = fs::remove_file(temporary);
         }
@@ -300,12 +309,26 @@ fn target(path: &Path) -> Result<(PathBuf, String), FileError> {
     }
 }
 
-/// Returns a name that no other file of this process has; a long one is cut to leave room within 255 bytes.
+fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Returns a name that no other file of this process has.
 fn temporary_name(name: &str) -> OsString {
+    format!("{}.part", short_name(name, &unique_number())).into()
+}
+
+/// Returns the number of the process, and one that it has not given yet.
+fn unique_number() -> String {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{number}", process::id())
+}
+
+/// Returns how a hidden name begins; a long one is cut to leave room within 255 bytes.
+fn short_name(name: &str, tag: &str) -> String {
     let short: String = name.chars().take(50).collect();
-    format!(".{short}.{}-{number}.part", process::id()).into()
+    format!(".{short}.{tag}")
 }
 
 /// Makes the entries of a file's folder durable, where folders can be opened.

@@ -130,6 +130,18 @@ pub fn ranges(
     Ok(FileRange::split(metadata.len(), parts, min_bytes))
 }
 
+/// Tells whether a regular file is to be read as gzip.
+///
+/// # Errors
+/// When the file cannot be read, or is not what it should be.
+pub(crate) fn is_gzip(input: &Input, compression: Compression) -> Result<bool, FileError> {
+    let Input::File(path) = input else {
+        return Ok(false);
+    };
+    let head = read_head(&mut open_file(path)?).map_err(|e| FileError::new("read", path, e))?;
+    compression.reads_gzip(path, &head)
+}
+
 /// Opens a range of an input for reading lines, decompressed.
 ///
 /// Standard input and pipes may block in reads: give their reader to [`BackgroundLines`](super::BackgroundLines).

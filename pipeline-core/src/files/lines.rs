@@ -119,6 +119,12 @@ impl<R: Read> LineReader<R> {
         Ok(out.len() - before)
     }
 
+    /// Returns where in the (decompressed) file the next line begins; `None` before the beginning of the first line of a
+    /// range was found.
+    pub(crate) fn next_offset(&self) -> Option<u64> {
+        (self.state != State::Skipping).then_some(self.offset)
+    }
+
     /// Returns how many `\r` were taken off so far.
     pub fn stripped_crs(&self) -> u64 {
         self.stripped_crs
@@ -137,6 +143,7 @@ impl<R: Read> LineReader<R> {
             let offset = self.offset + start as u64;
             if offset >= self.end {
                 self.state = State::Done;
+                self.offset = offset;
                 return;
             }
             let mut end = newline;
@@ -217,6 +224,7 @@ impl<R: Read> LineReader<R> {
         if rest.len() > skip {
             out.push(self.line(&rest, skip, rest.len(), self.offset));
         }
+        self.offset += rest.len() as u64;
     }
 
     fn line(&self, block: &Bytes, start: usize, end: usize, offset: u64) -> Line {

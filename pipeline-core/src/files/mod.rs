@@ -20,6 +20,7 @@ pub use atomic::{AtomicFile, FilePosition};
 pub use background::BackgroundLines;
 pub use compression::Compression;
 pub use error::FileError;
+pub(crate) use input::is_gzip;
 pub use input::{Input, expand, open_lines, ranges};
 pub use line::{FileRange, Line, LineOptions};
 pub use lines::LineReader;

@@ -1,6 +1,7 @@
 //! Text files: the sink [`TextSink`].
 
 mod csv;
+mod epochs;
 mod field_names;
 mod format;
 mod publish;
@@ -8,16 +9,16 @@ mod writer;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use writer::TextWriter;
 
 use self::csv::Csv;
+use self::epochs::Parts;
 use self::format::{DeadLetters, Format, Json, Lines};
-use self::writer::Part;
-use super::Sink;
+use super::{Promise, Recovery, Sink};
 use crate::coder::Element;
 use crate::dead_letter::BadRecord;
 use crate::error::Result;
@@ -35,7 +36,10 @@ use crate::files::{AtomicFile, Compression};
 /// - Exactly once within the run: a batch that is tried again replaces what the attempt before
 ///   wrote.
 /// - A source that acknowledges is told that elements are committed before the files are there:
-///   what it had acknowledged is lost if the process is killed.
+///   what it had acknowledged is lost if the process is killed. In a run with snapshots nothing is:
+///   the temporary files (`.NAME.PROCESS-NUMBER-PART.part`) stay when the process is killed, and the
+///   next run goes on with them, whatever the number of its workers; a part that has lost its worker
+///   becomes a shard of its own. A run that is stopped publishes copies of what there is by then.
 /// - A file is there even if no element came.
 /// - A record that cannot be shown in the format is refused ([`Written`](super::Written)).
 ///
@@ -62,8 +66,8 @@ pub struct TextSink<T> {
     sharded: bool,
     compression: Compression,
     format: Arc<dyn Fn() -> Box<dyn Format<T>> + Send + Sync>,
-    /// What writers have written to the end, in this run.
-    parts: Arc<Mutex<Vec<Part>>>,
+    /// What is written in this run.
+    parts: Parts,
 }
 
 impl<T: Element + AsRef<[u8]>> TextSink<T> {
@@ -193,12 +197,27 @@ impl<T: Element> Sink for TextSink<T> {
     fn open(&self, worker: usize) -> Result<TextWriter<T>> {
         let file = AtomicFile::create(self.path(""), self.compression)?;
         let parts = Arc::clone(&self.parts);
-        Ok(TextWriter::new((self.format)(), worker, file, parts))
+        Ok(TextWriter::new((self.format)(), worker, file, parts, None))
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::Transactional
+    }
+
+    fn open_in_epochs(&self, worker: usize) -> Result<TextWriter<T>> {
+        self.open_part(worker)
+    }
+
+    async fn recover(&self, last: Option<Recovery>) -> Result<()> {
+        self.recover_parts(last)
+    }
+
+    async fn suspend(&self) -> Result<()> {
+        Ok(self.publish_copies(self.take_parts())?)
     }
 
     async fn finish(&self, succeeded: bool) -> Result<()> {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let parts = std::mem::take(&mut *parts);
+        let parts = self.take_parts();
         if succeeded {
             self.publish(parts)?;
         }

@@ -1,8 +1,8 @@
 //! `create`: elements out of memory.
 
-use super::{ReadBatch, ReadContext, ReadStatus, Reader, Source};
+use super::{Position, ReadBatch, ReadContext, ReadStatus, Reader, Resume, Source};
 use crate::coder::Element;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pcollection::PCollection;
 use crate::pipeline::Pipeline;
 use crate::time::Timestamp;
@@ -62,22 +62,43 @@ impl<T: Element> Source for Create<T> {
         Ok(self.elements.chunks(size).map(<[_]>::to_vec).collect())
     }
 
-    fn open(&self, split: Self::Split, _: &ReadContext) -> Result<CreateReader<T>> {
-        Ok(CreateReader(split.into_iter()))
+    fn open(&self, split: Self::Split, context: &ReadContext) -> Result<CreateReader<T>> {
+        let length = split.len();
+        let read: usize = context.position()?.unwrap_or_default();
+        if read > length {
+            return Err(Error::option(format!(
+                "{read} elements were taken in before the snapshot, and there are {length} now; give the same elements, or \
+                 begin anew with another folder for snapshots"
+            )));
+        }
+        let mut rest = split.into_iter();
+        rest.by_ref().take(read).for_each(drop);
+        Ok(CreateReader { rest, length })
+    }
+
+    fn resume(&self) -> Resume {
+        Resume::Position
     }
 }
 
-struct CreateReader<T>(std::vec::IntoIter<(T, Timestamp)>);
+struct CreateReader<T> {
+    rest: std::vec::IntoIter<(T, Timestamp)>,
+    length: usize,
+}
 
 impl<T: Element> Reader<T, ()> for CreateReader<T> {
     async fn read(&mut self, batch: &mut ReadBatch<T, ()>) -> Result<ReadStatus> {
-        for (value, timestamp) in self.0.by_ref().take(batch.room()) {
+        for (value, timestamp) in self.rest.by_ref().take(batch.room()) {
             batch.push(value, timestamp);
         }
-        Ok(if self.0.len() == 0 {
+        Ok(if self.rest.len() == 0 {
             ReadStatus::Ended
         } else {
             ReadStatus::More
         })
+    }
+
+    fn position(&mut self) -> Result<Position> {
+        Position::of(&(self.length - self.rest.len()))
     }
 }

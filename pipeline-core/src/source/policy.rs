@@ -34,6 +34,11 @@ impl WatermarkPolicy {
         self.latest = self.latest.max(timestamp);
     }
 
+    /// Returns the greatest event time so far; [`observe`](Self::observe) takes it back.
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
     /// Returns the watermark; it never goes back.
     pub fn watermark(&self) -> Timestamp {
         self.latest - self.disorder

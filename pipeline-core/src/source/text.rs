@@ -1,6 +1,7 @@
 //! Lines of text files: the source [`Text`], and `read_lines`.
 
 mod plan;
+mod position;
 mod reader;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 pub use plan::TextSplit;
 pub use reader::TextReader;
 
-use super::{ReadContext, Source};
+use super::{ReadContext, Resume, Source};
 use crate::dead_letter::{Failure, Outcome};
 use crate::error::Result;
 use crate::files::{Compression, Line, LineOptions, expand};
@@ -25,7 +26,9 @@ use crate::pipeline::Pipeline;
 ///
 /// - It is bounded. Files of at least [`min_split_bytes`](Text::min_split_bytes) are read by several
 ///   workers at once, each its ranges of bytes; what is compressed, and standard input, by one.
-/// - A run reads every line exactly once; the next run reads all of them again.
+/// - A run reads every line exactly once; the next run reads all of them again. One that resumes from
+///   a snapshot goes on behind the last line of it; for that the files must be what they were. What is
+///   compressed is read from its beginning again. Standard input and pipes cannot be resumed.
 /// - Transform counters: `stripped_crs`, `boms`, `blank_lines` (if they are skipped).
 #[derive(Clone, Debug)]
 #[must_use]
@@ -96,7 +99,19 @@ impl Source for Text {
     }
 
     fn open(&self, split: TextSplit, context: &ReadContext) -> Result<TextReader> {
-        Ok(TextReader::new(self.clone(), split, context))
+        TextReader::new(self.clone(), split, context)
+    }
+
+    fn resume(&self) -> Resume {
+        // What cannot be found is an error when the run splits it.
+        let inputs = expand(&self.pattern).unwrap_or_default();
+        match inputs
+            .iter()
+            .any(|input| input.may_block().unwrap_or(false))
+        {
+            true => Resume::Never,
+            false => Resume::Position,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::coder::Element;
 use crate::error::Result;
-use crate::source::{ReadBatch, ReadContext, ReadStatus, Reader, Source};
+use crate::source::{Position, ReadBatch, ReadContext, ReadStatus, Reader, Resume, Source};
 use crate::time::Timestamp;
 
 /// Gives elements and watermarks in an order that the test writes down (Beam's `TestStream`).
@@ -98,11 +98,20 @@ impl<T: Element> Source for TestStream<T> {
         Ok(vec![()])
     }
 
-    fn open(&self, (): (), _: &ReadContext) -> Result<TestStreamReader<T>> {
-        Ok(TestStreamReader {
+    fn open(&self, (): (), context: &ReadContext) -> Result<TestStreamReader<T>> {
+        let mut reader = TestStreamReader {
             steps: self.steps.clone().into_iter(),
+            taken: 0,
             watermark: Timestamp::MIN,
-        })
+        };
+        for _ in 0..context.position::<usize>()?.unwrap_or_default() {
+            reader.next();
+        }
+        Ok(reader)
+    }
+
+    fn resume(&self) -> Resume {
+        Resume::Position
     }
 
     fn reads_at_rest(&self) -> bool {
@@ -113,26 +122,42 @@ impl<T: Element> Source for TestStream<T> {
 /// Takes the steps of a [`TestStream`].
 pub struct TestStreamReader<T> {
     steps: std::vec::IntoIter<TestStep<T>>,
+    /// The steps that were taken.
+    taken: usize,
     watermark: Timestamp,
+}
+
+impl<T> TestStreamReader<T> {
+    /// Takes a step; returns its elements.
+    fn next(&mut self) -> Option<Vec<(T, Timestamp)>> {
+        let step = self.steps.next()?;
+        self.taken += 1;
+        match step {
+            TestStep::Elements(elements) => Some(elements),
+            TestStep::Watermark(watermark) => {
+                self.watermark = self.watermark.max(watermark);
+                Some(Vec::new())
+            }
+        }
+    }
 }
 
 impl<T: Element> Reader<T, ()> for TestStreamReader<T> {
     async fn read(&mut self, batch: &mut ReadBatch<T, ()>) -> Result<ReadStatus> {
-        match self.steps.next() {
-            Some(TestStep::Elements(elements)) => {
-                for (value, timestamp) in elements {
-                    batch.push(value, timestamp);
-                }
-            }
-            Some(TestStep::Watermark(watermark)) => {
-                self.watermark = self.watermark.max(watermark);
-            }
-            None => return Ok(ReadStatus::Ended),
+        let Some(elements) = self.next() else {
+            return Ok(ReadStatus::Ended);
+        };
+        for (value, timestamp) in elements {
+            batch.push(value, timestamp);
         }
         Ok(ReadStatus::More)
     }
 
     fn watermark(&self) -> Timestamp {
         self.watermark
+    }
+
+    fn position(&mut self) -> Result<Position> {
+        Position::of(&self.taken)
     }
 }

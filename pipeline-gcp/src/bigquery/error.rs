@@ -65,6 +65,14 @@ pub enum BigQueryErrorKind {
         /// ` (pid N)` where known, otherwise empty.
         holder: String,
     },
+    /// The service writes no epochs, or those of a table are not what a snapshot says.
+    #[error("the epochs of table `{table}`: {reason}")]
+    Epochs {
+        /// Name of the table.
+        table: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The warehouse was opened for reading only.
     #[error("the warehouse was opened read-only; open it with LocalWarehouse::open to write")]
     ReadOnly,

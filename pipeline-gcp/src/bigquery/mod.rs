@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `schema.rs`, `row.rs`, `value.rs`, `timestamp.rs` | columns, rows, typed values, TIMESTAMP text |
 //! | `service.rs`, `error.rs` | the trait and its error |
-//! | `sink.rs` | a collection into a table |
+//! | `sink.rs`, `sink/epochs.rs` | a collection into a table; by epochs |
 //! | `local/` | the embedded warehouse |
 //! | `googlesql/` | GoogleSQL checked, typed and translated |
 
@@ -27,6 +27,9 @@ pub use error::{BigQueryError, BigQueryErrorKind};
 pub use local::{JournalEntry, LocalWarehouse};
 pub use row::Row;
 pub use schema::{Column, ColumnType, Mode, TableSchema};
-pub use service::{AppendOutcome, BigQuery, QueryResult, ResultColumn, RowError, UpsertOutcome};
+pub use service::{
+    AppendOutcome, BigQuery, EpochCommit, EpochMark, QueryResult, ResultColumn, RowError,
+    UpsertOutcome,
+};
 pub use sink::{TableSink, TableWriter};
 pub use value::Value;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::error::BigQueryError;
+use super::error::{BigQueryError, BigQueryErrorKind};
 use super::row::Row;
 use super::schema::{ColumnType, TableSchema};
 use super::value::Value;
@@ -43,6 +43,39 @@ pub trait BigQuery: Send + Sync {
         rows: Vec<Row>,
     ) -> Result<UpsertOutcome, BigQueryError>;
 
+    /// Tells whether [`commit_epoch`](Self::commit_epoch) is there. Default: no.
+    fn commits_epochs(&self) -> bool {
+        false
+    }
+
+    /// Begins to write epochs into a table, under the name of `owner`; returns the number of this life of the owner.
+    ///
+    /// What another life has not committed by then, it cannot commit any more. The table need not be there.
+    async fn begin_epochs(&self, table: &str, _owner: &str) -> Result<u64, BigQueryError> {
+        Err(no_epochs(table))
+    }
+
+    /// Returns what an owner has committed last; `None` if it has never begun.
+    async fn epoch_mark(
+        &self,
+        table: &str,
+        _owner: &str,
+    ) -> Result<Option<EpochMark>, BigQueryError> {
+        Err(no_epochs(table))
+    }
+
+    /// Writes the rows of an epoch and notes the epoch, all in one commit. An epoch that is not greater than the one
+    /// noted changes nothing, so that the call can be repeated.
+    ///
+    /// The rows are written as by [`append_rows`](Self::append_rows), or into a keyed table as by
+    /// [`upsert_rows`](Self::upsert_rows).
+    ///
+    /// # Errors
+    /// A row that does not fit the schema, and an owner that has begun another life since: nothing is written.
+    async fn commit_epoch(&self, commit: &EpochCommit) -> Result<(), BigQueryError> {
+        Err(no_epochs(&commit.table))
+    }
+
     /// Runs a `CREATE [OR REPLACE] VIEW name AS query` in GoogleSQL.
     ///
     /// # Errors
@@ -54,6 +87,41 @@ pub trait BigQuery: Send + Sync {
     /// # Errors
     /// A wrong or unsupported text has line and column; a failure on the data (overflow, division by zero) says so.
     async fn query(&self, sql: &str) -> Result<QueryResult, BigQueryError>;
+}
+
+fn no_epochs(table: &str) -> BigQueryError {
+    BigQueryErrorKind::Epochs {
+        table: table.to_owned(),
+        reason: "this service does not commit by epochs; append or upsert rows".to_owned(),
+    }
+    .into()
+}
+
+/// Holds the rows of an epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpochCommit {
+    /// The table, which must be there.
+    pub table: String,
+    /// Who writes; one table can have several, each with epochs of its own.
+    pub owner: String,
+    /// The number that [`BigQuery::begin_epochs`] gave.
+    pub life: u64,
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The rows, of all workers.
+    pub rows: Vec<Row>,
+}
+
+/// Says what an owner has committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochMark {
+    /// Counts the lives of the owner, from 1.
+    pub life: u64,
+    /// The last epoch of that life that was committed; 0 for none.
+    pub epoch: u64,
+    /// The last one that had a row which would be doubled if it came again: one without an id, in a table without a
+    /// key; 0 for none.
+    pub bare_epoch: u64,
 }
 
 /// Counts what an append did; the numbers and `errors` add up to the rows given.

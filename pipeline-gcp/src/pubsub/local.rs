@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::message::NewMessage;
+use super::message::{Message, NewMessage};
 use super::service::{MAX_ACK_DEADLINE, PubSub, PubSubError, PubSubErrorKind, Pulled};
 pub use counters::Counters;
 use journal::Journal;
@@ -299,5 +299,17 @@ impl PubSub for LocalPubSub {
         );
         self.arrived.notify_waiters();
         Ok(())
+    }
+
+    fn ack_deadline(&self, _subscription: &str) -> Duration {
+        self.lock().settings.ack_deadline
+    }
+
+    fn most_unacknowledged(&self, _subscription: &str) -> Option<u64> {
+        Some(self.lock().settings.backlog as u64)
+    }
+
+    fn unacknowledged_size(&self, message: &Message) -> u64 {
+        (message.size() + MESSAGE_OVERHEAD) as u64
     }
 }

@@ -86,12 +86,7 @@ impl NewMessage {
 
     /// Counts the bytes of the data and the attributes.
     pub fn size(&self) -> usize {
-        let attributes: usize = self
-            .attributes
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        self.data.len() + attributes
+        size(&self.data, &self.attributes)
     }
 
     /// Makes the message that subscribers get. Of the time, microseconds are kept.
@@ -104,6 +99,12 @@ impl NewMessage {
             publish_time,
         }))
     }
+}
+
+fn size(data: &Bytes, attributes: &BTreeMap<String, String>) -> usize {
+    let attributes = attributes.iter();
+    let lengths = attributes.map(|(name, value)| name.len() + value.len());
+    data.len() + lengths.sum::<usize>()
 }
 
 /// Says which limit of Pub/Sub a message breaks.
@@ -182,6 +183,11 @@ impl Message {
     /// Gives one attribute, if it is there.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.0.attributes.get(name).map(String::as_str)
+    }
+
+    /// Counts the bytes of the data and the attributes.
+    pub fn size(&self) -> usize {
+        size(&self.0.data, &self.0.attributes)
     }
 
     /// Gives the id that the service has given it, unique within the topic.

@@ -13,4 +13,4 @@ pub mod source;
 pub use local::{Counters, JournalEntry, LocalPubSub, Redelivery};
 pub use message::{InvalidMessage, Message, NewMessage};
 pub use service::{PubSub, PubSubError, PubSubErrorKind, Pulled, ReceivedMessage};
-pub use source::{PubSubReader, PubSubSource};
+pub use source::{Deliveries, PubSubReader, PubSubSource};

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 
 use super::message::{InvalidMessage, Message, NewMessage};
 
+/// The shortest ack deadline that a subscription may have ("Lease management").
+pub const MIN_ACK_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest ack deadline that may be asked for ("Lease management").
 pub const MAX_ACK_DEADLINE: Duration = Duration::from_secs(600);
 
@@ -85,6 +87,29 @@ pub trait PubSub: Send + Sync {
         ack_ids: &[String],
         deadline: Duration,
     ) -> Result<(), PubSubError>;
+
+    /// Returns the ack deadline that deliveries of a subscription have at first. Default: 10 s, the shortest that
+    /// Pub/Sub has.
+    fn ack_deadline(&self, _subscription: &str) -> Duration {
+        MIN_ACK_DEADLINE
+    }
+
+    /// Returns how much may be unacknowledged before a subscription gets no more, by the measure of
+    /// [`unacknowledged_size`](PubSub::unacknowledged_size). Default: there is no limit.
+    fn most_unacknowledged(&self, _subscription: &str) -> Option<u64> {
+        None
+    }
+
+    /// Returns what a message counts until it is acknowledged. Default: the bytes of its data and attributes.
+    fn unacknowledged_size(&self, message: &Message) -> u64 {
+        message.size() as u64
+    }
+
+    /// Tells whether the service is part of what is saved in a snapshot, so that it delivers again what was
+    /// acknowledged behind the snapshot that a run resumes from. Its message ids are new then. Default: no.
+    fn replays(&self) -> bool {
+        false
+    }
 }
 
 /// Holds what a pull gives.

@@ -1,18 +1,30 @@
 //! Reads a subscription in a pipeline.
 
-use std::collections::HashSet;
+mod ids;
+mod leases;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline_core::prelude::*;
-use pipeline_core::source::WatermarkPolicy;
+use pipeline_core::source::{Position, Resume, WatermarkPolicy};
 use pipeline_core::{Counter, Result};
+
+use self::ids::{Ids, SavedIds};
+use self::leases::{AckIds, Leases};
 
 use super::message::Message;
 use super::service::{PubSub, PubSubError, Pulled};
 
 /// The default of [`PubSubSource::max_disorder`].
 pub const DEFAULT_MAX_DISORDER: Duration = Duration::from_secs(60);
+
+/// The default of [`PubSubSource::remember_ids`].
+pub const DEFAULT_REMEMBER_IDS: Duration = Duration::from_secs(600);
+
+/// The counter of ids that are not remembered any more.
+pub const FORGOTTEN_IDS: &str = "forgotten_ids";
 
 /// The counter of messages that were dropped because their id had been taken in before.
 pub const DUPLICATES: &str = "duplicates";
@@ -25,12 +37,16 @@ type TimestampWith = Arc<dyn Fn(&Message) -> Option<Timestamp> + Send + Sync>;
 ///   that is not set, its publish time. A message that it gives none takes the source's current
 ///   watermark, and does not move it.
 /// - **Watermark.** The greatest event time so far less [`max_disorder`](Self::max_disorder).
-/// - **Identity.** With [`id_attribute`](Self::id_attribute), a message whose id was taken in before is
-///   dropped, ahead of watermark and lateness, and counted (`duplicates`). Ids are remembered as long
-///   as the run lasts, about 100 bytes each. A message without the attribute is never dropped.
+/// - **Identity.** A message whose id was taken in before is dropped, ahead of watermark and lateness, and
+///   counted (`duplicates`). The id is the [attribute](Self::id_attribute), or the message id where that is
+///   not set. It is remembered until the message is acknowledged, and [so long](Self::remember_ids) after it
+///   was taken in; then it is forgotten, and counted (`forgotten_ids`). It costs about 100 bytes.
 /// - **Acknowledgement.** When the bundle that took the message in has ended and the sinks that its
-///   effects went to have committed. A duplicate is acknowledged in the same way. What is still out when
-///   the run ends is delivered again when its deadline passes.
+///   effects went to have committed; in a run with snapshots when the sinks have committed its epoch. A
+///   duplicate is acknowledged in the same way. Until then the deadline is extended again and again. What is
+///   still out when the run ends is delivered again when its deadline passes.
+/// - **Snapshots.** A snapshot holds the watermark and the ids, all of them: at 100,000 messages a second
+///   that makes about 4 MB for each second that they are remembered. Their age is counted while jobs run.
 /// - **Errors.** What may pass is tried again after 100 ms, then after twice as long each time, ten
 ///   times in a row at most; anything else ends the job.
 ///
@@ -44,6 +60,7 @@ pub struct PubSubSource {
     timestamp_with: TimestampWith,
     id_attribute: Option<String>,
     max_disorder: Duration,
+    remember_ids: Duration,
     idle_after: Option<Duration>,
 }
 
@@ -59,6 +76,7 @@ impl PubSubSource {
             }),
             id_attribute: None,
             max_disorder: DEFAULT_MAX_DISORDER,
+            remember_ids: DEFAULT_REMEMBER_IDS,
             idle_after: None,
         }
     }
@@ -73,8 +91,8 @@ impl PubSubSource {
         self
     }
 
-    /// Takes the identity of a message from the attribute of that name. Default: every delivery is a
-    /// message of its own.
+    /// Takes the identity of a message from the attribute of that name, which a publisher that repeats
+    /// itself can set. Default, and where the attribute is missing: the id that the service gave it.
     #[must_use]
     pub fn id_attribute(mut self, name: impl Into<String>) -> Self {
         self.id_attribute = Some(name.into());
@@ -85,6 +103,15 @@ impl PubSubSource {
     #[must_use]
     pub fn max_disorder(mut self, disorder: Duration) -> Self {
         self.max_disorder = disorder;
+        self
+    }
+
+    /// Remembers the ids of messages for so long after they were taken in, while the job runs; a message that
+    /// is delivered again later is taken for a new one. What is not acknowledged is always remembered.
+    /// Default: 10 min.
+    #[must_use]
+    pub fn remember_ids(mut self, time: Duration) -> Self {
+        self.remember_ids = time;
         self
     }
 
@@ -100,7 +127,7 @@ impl PubSubSource {
 impl Source for PubSubSource {
     type Item = Message;
     type Split = ();
-    type Ack = Vec<String>;
+    type Ack = Deliveries;
     type Reader = PubSubReader;
 
     fn is_bounded(&self) -> bool {
@@ -112,17 +139,36 @@ impl Source for PubSubSource {
     }
 
     fn open(&self, (): (), context: &ReadContext) -> Result<PubSubReader> {
+        let mut policy = WatermarkPolicy::with_disorder(self.max_disorder);
+        let mut ids = Ids::new(self.remember_ids, context.counter(FORGOTTEN_IDS));
+        if let Some((latest, saved)) = context.position::<(Timestamp, SavedIds)>()? {
+            policy.observe(latest);
+            ids.restore(saved);
+        }
         Ok(PubSubReader {
+            leases: Leases::start(&self.service, &self.subscription),
             source: self.clone(),
-            policy: WatermarkPolicy::with_disorder(self.max_disorder),
-            taken_in: HashSet::new(),
+            policy,
+            ids,
             duplicates: context.counter(DUPLICATES),
         })
     }
 
-    async fn acknowledge(&self, acks: Vec<Vec<String>>) -> Result<()> {
-        let ack_ids: Vec<String> = acks.into_iter().flatten().collect();
+    async fn acknowledge(&self, acks: Vec<Deliveries>) -> Result<()> {
+        let ack_ids: Vec<String> = acks.into_iter().flat_map(Deliveries::into_ids).collect();
         retried(|| self.service.acknowledge(&self.subscription, &ack_ids)).await
+    }
+
+    fn resume(&self) -> Resume {
+        if self.service.replays() {
+            Resume::Position
+        } else {
+            Resume::Redelivery
+        }
+    }
+
+    fn most_unacknowledged(&self) -> Option<u64> {
+        self.service.most_unacknowledged(&self.subscription)
     }
 
     fn idle_after(&self) -> Option<Duration> {
@@ -130,17 +176,27 @@ impl Source for PubSubSource {
     }
 }
 
+/// Acknowledges what a pull gave; as long as it is held, the service is asked to wait.
+pub struct Deliveries(Arc<AckIds>);
+
+impl Deliveries {
+    fn into_ids(self) -> Vec<String> {
+        // Somebody who asks for more time may hold it for a moment.
+        Arc::try_unwrap(self.0).map_or_else(|held| held.0.clone(), |ids| ids.0)
+    }
+}
+
 /// Pulls messages for a [`PubSubSource`].
 pub struct PubSubReader {
     source: PubSubSource,
     policy: WatermarkPolicy,
-    /// The ids of all messages so far.
-    taken_in: HashSet<Box<str>>,
+    ids: Ids,
+    leases: Arc<Leases>,
     duplicates: Counter,
 }
 
-impl Reader<Message, Vec<String>> for PubSubReader {
-    async fn read(&mut self, batch: &mut ReadBatch<Message, Vec<String>>) -> Result<ReadStatus> {
+impl Reader<Message, Deliveries> for PubSubReader {
+    async fn read(&mut self, batch: &mut ReadBatch<Message, Deliveries>) -> Result<ReadStatus> {
         let PubSubSource {
             service,
             subscription,
@@ -152,10 +208,13 @@ impl Reader<Message, Vec<String>> for PubSubReader {
             Pulled::Closed => return Ok(ReadStatus::Ended),
         };
         let mut ack_ids = Vec::with_capacity(received.len());
+        let mut bytes = 0;
+        self.ids.begin();
         for received in received {
             ack_ids.push(received.ack_id);
             let message = received.message;
-            if self.is_duplicate(&message) {
+            bytes += self.source.service.unacknowledged_size(&message);
+            if !self.ids.take_in(&self.source.identity(&message)) {
                 self.duplicates.add(1);
                 continue;
             }
@@ -166,27 +225,44 @@ impl Reader<Message, Vec<String>> for PubSubReader {
             let timestamp = timestamp.unwrap_or_else(|| self.policy.watermark());
             batch.push(message, timestamp);
         }
-        batch.acknowledge_with(ack_ids);
+        let ack_ids = Arc::new(AckIds(ack_ids));
+        self.ids.until(&ack_ids);
+        self.leases.add(&ack_ids);
+        batch.acknowledge_sized(Deliveries(ack_ids), bytes);
         Ok(ReadStatus::More)
     }
 
     fn watermark(&self) -> Timestamp {
         self.policy.watermark()
     }
+
+    fn position(&mut self) -> Result<Position> {
+        let source = &self.source;
+        // Such a service gives other messages the same ids in its next life.
+        let passing = source.service.replays();
+        let saved = self.ids.saved(|id| !passing || source.is_attribute(id));
+        Position::of(&(self.policy.latest(), saved))
+    }
 }
 
-impl PubSubReader {
-    /// Takes note of a message's id, and tells whether it was there.
-    fn is_duplicate(&mut self, message: &Message) -> bool {
-        let name = self.source.id_attribute.as_deref();
-        let Some(id) = name.and_then(|name| message.attribute(name)) else {
-            return false;
-        };
-        if self.taken_in.contains(id) {
-            return true;
+/// What stands before a message id where the attribute is missing, so that the two cannot meet.
+const NO_ATTRIBUTE: char = '\0';
+
+impl PubSubSource {
+    /// Returns what tells a message from others.
+    fn identity<'m>(&self, message: &'m Message) -> Cow<'m, str> {
+        match self.id_attribute.as_deref() {
+            None => message.message_id().into(),
+            Some(name) => match message.attribute(name) {
+                Some(id) => id.into(),
+                None => format!("{NO_ATTRIBUTE}{}", message.message_id()).into(),
+            },
         }
-        self.taken_in.insert(id.into());
-        false
+    }
+
+    /// Tells whether an identity is an attribute.
+    fn is_attribute(&self, id: &str) -> bool {
+        self.id_attribute.is_some() && !id.starts_with(NO_ATTRIBUTE)
     }
 }
 

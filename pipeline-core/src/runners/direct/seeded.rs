@@ -134,9 +134,15 @@ impl Driver<'_> {
         self.resting.fill(false);
         while rest.phase().0 == Phase::Pausing {
             let chosen = self.random.below(self.workers.len());
+            // Now and then one is much faster than the others.
+            let in_haste = self.random.below(2) == 0;
             rest.moves(chosen);
             let worker = &mut self.workers[chosen];
-            if worker.step(context)? != Step::Worked {
+            let mut step = worker.step(context)?;
+            while in_haste && step == Step::Worked {
+                step = worker.step(context)?;
+            }
+            if step != Step::Worked {
                 if worker.is_quiet() {
                     rest.rests(chosen);
                 } else {

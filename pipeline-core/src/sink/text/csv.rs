@@ -103,6 +103,15 @@ impl<T: Serialize + DeserializeOwned> Format<T> for Csv {
         let header = written.ok().and_then(|()| writer.into_inner().ok());
         header.unwrap_or_default()
     }
+
+    fn fields(&self) -> usize {
+        self.fields
+    }
+
+    fn resume(&mut self, fields: usize) -> Result<(), Failure> {
+        *self = Csv::with_fields(fields)?;
+        Ok(())
+    }
 }
 
 fn count_fields(record: &[u8]) -> Result<usize, Failure> {

@@ -18,6 +18,16 @@ pub(super) trait Format<T> {
     fn bare_header(&self) -> Vec<u8> {
         Vec::new()
     }
+
+    /// Returns the number of fields that every record has; 0 while there was none, or where that is no matter.
+    fn fields(&self) -> usize {
+        0
+    }
+
+    /// Goes on behind records of so many fields.
+    fn resume(&mut self, _fields: usize) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// Shows elements as themselves.

@@ -1,10 +1,11 @@
 //! Writes one worker's part of the output.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
+use super::epochs::{Parts, Saved};
 use super::format::Format;
 use crate::coder::Element;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::{AtomicFile, FilePosition};
 use crate::sink::{Rejected, WriteBatch, Writer};
 
@@ -29,7 +30,9 @@ pub struct TextWriter<T> {
     sequence: u64,
     /// Gone when the writer was closed.
     part: Option<Part>,
-    parts: Arc<Mutex<Vec<Part>>>,
+    parts: Parts,
+    /// Whether it writes in epochs, under names with that tag.
+    tag: Option<String>,
 }
 
 impl<T> TextWriter<T> {
@@ -37,7 +40,8 @@ impl<T> TextWriter<T> {
         format: Box<dyn Format<T>>,
         worker: usize,
         file: AtomicFile,
-        parts: Arc<Mutex<Vec<Part>>>,
+        parts: Parts,
+        tag: Option<String>,
     ) -> Self {
         let part = Part {
             worker,
@@ -52,7 +56,28 @@ impl<T> TextWriter<T> {
             sequence: 0,
             part: Some(part),
             parts,
+            tag,
         }
+    }
+
+    /// Goes on with a part of an earlier life.
+    pub(super) fn resumed(
+        mut format: Box<dyn Format<T>>,
+        part: Part,
+        saved: Saved,
+        parts: Parts,
+    ) -> Result<Self> {
+        let resumed = format.resume(saved.fields);
+        resumed.map_err(|failure| Error::connector(failure.chain.join(": ")))?;
+        Ok(TextWriter {
+            format,
+            header: saved.header,
+            latest: Vec::new(),
+            sequence: 0,
+            part: Some(part),
+            parts,
+            tag: Some(saved.tag),
+        })
     }
 
     /// Appends a record to the latest batch, or nothing if it is refused.
@@ -102,10 +127,34 @@ impl<T: Element> Writer<T> for TextWriter<T> {
         Ok(rejected)
     }
 
+    async fn prepare(&mut self, _epoch: u64) -> Result<Vec<u8>> {
+        let Some(tag) = self.tag.clone() else {
+            return Ok(Vec::new());
+        };
+        self.settle()?;
+        let Some(part) = &mut self.part else {
+            return Err(Error::connector(
+                "a part of a text file was prepared after it was closed",
+            ));
+        };
+        let (name, position) = part.file.save()?;
+        let saved = Saved {
+            tag,
+            name,
+            worker: part.worker,
+            position,
+            records_at: part.records_at,
+            header: self.header.clone(),
+            fields: self.format.fields(),
+        };
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.encode(saved)
+    }
+
     async fn close(&mut self) -> Result<()> {
         self.settle()?;
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.extend(self.part.take());
+        parts.closed.extend(self.part.take());
         Ok(())
     }
 }

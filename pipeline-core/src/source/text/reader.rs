@@ -5,10 +5,11 @@ use std::vec::IntoIter;
 
 use super::Text;
 use super::plan::{Share, TextSplit};
+use super::position::{Counted, ShareName, TextPosition};
 use crate::error::{Error, Result};
-use crate::files::{BackgroundLines, Line, LineReader, open_lines};
+use crate::files::{BackgroundLines, FileRange, Line, LineReader, is_gzip, open_lines};
 use crate::metrics::Counter;
-use crate::source::{ReadBatch, ReadContext, ReadStatus, Reader};
+use crate::source::{Position, ReadBatch, ReadContext, ReadStatus, Reader};
 
 /// The lines that a thread which reads standard input hands over at once.
 const BACKGROUND_LINES: usize = 1024;
@@ -19,12 +20,23 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Reads a part of a [`Text`].
 pub struct TextReader {
     text: Text,
-    shares: IntoIter<Share>,
-    open: Option<Open>,
+    shares: Vec<Share>,
+    /// The number of the share that is open, or comes next.
+    share: usize,
+    open: Option<Opened>,
+    /// Where the next share begins, if a snapshot says so.
+    resumed: Option<TextPosition>,
     counters: Counters,
 }
 
 /// The range that is being read.
+struct Opened {
+    lines: Open,
+    /// Lines that begin before this byte were read before.
+    skip_to: u64,
+    counted: Counted,
+}
+
 enum Open {
     File(LineReader<Box<dyn Read + Send>>),
     /// What may block, and the lines of it for which there was no room yet.
@@ -38,39 +50,79 @@ struct Counters {
 }
 
 impl TextReader {
-    pub(super) fn new(text: Text, split: TextSplit, context: &ReadContext) -> Self {
-        TextReader {
+    pub(super) fn new(text: Text, split: TextSplit, context: &ReadContext) -> Result<Self> {
+        let resumed: Option<TextPosition> = context.position()?;
+        if let Some(position) = &resumed {
+            position.check(&split.0)?;
+        }
+        Ok(TextReader {
             text,
-            shares: split.0.into_iter(),
+            shares: split.0,
+            share: resumed.as_ref().map_or(0, |position| position.share),
             open: None,
+            resumed,
             counters: Counters {
                 stripped_crs: context.counter("stripped_crs"),
                 boms: context.counter("boms"),
                 blank_lines: context.counter("blank_lines"),
             },
-        }
+        })
     }
 
-    fn open(&self, Share { input, range }: &Share) -> Result<Open> {
+    /// Opens a share, behind what was read of it before.
+    fn open(&self, Share { input, range }: &Share) -> Result<Opened> {
         let options = self.text.options.block_bytes(block_bytes(input.length()?));
-        let lines = open_lines(input, self.text.compression, *range, options)?;
-        if !input.may_block()? {
-            return Ok(Open::File(lines));
+        let compression = self.text.compression;
+        let mut range = *range;
+        let mut opened = |range: FileRange, skip_to, counted| {
+            let lines = open_lines(input, compression, range, options)?;
+            let lines = if input.may_block()? {
+                let lines = BackgroundLines::spawn(lines, BACKGROUND_LINES);
+                let lines = lines.map_err(|e| Error::io(format!("starting to read {input}"), e))?;
+                Open::Blocking(lines, Vec::new().into_iter())
+            } else {
+                Open::File(lines)
+            };
+            Ok(Opened {
+                lines,
+                skip_to,
+                counted,
+            })
+        };
+        let Some((at, counted)) = self
+            .resumed
+            .as_ref()
+            .and_then(|position| Some((position.next_line?, position.counted)))
+        else {
+            return opened(range, 0, Counted::default());
+        };
+        if is_gzip(input, compression)? {
+            return opened(range, at, counted);
         }
-        let lines = BackgroundLines::spawn(lines, BACKGROUND_LINES);
-        let lines = lines.map_err(|e| Error::io(format!("starting to read {input}"), e))?;
-        Ok(Open::Blocking(lines, Vec::new().into_iter()))
+        range.start = at;
+        opened(range, 0, Counted::default())
     }
 
-    /// Counts what was taken off a range, and closes it.
+    /// Closes the range that was read.
     fn close(&mut self) {
-        let (stripped_crs, skipped_bom) = match self.open.take() {
-            Some(Open::File(lines)) => (lines.stripped_crs(), lines.skipped_bom()),
-            Some(Open::Blocking(lines, _)) => (lines.stripped_crs(), lines.skipped_bom()),
-            None => (0, false),
+        self.count();
+        self.open = None;
+        self.share += 1;
+    }
+
+    /// Counts what was taken off the range since it was counted last.
+    fn count(&mut self) {
+        let Some(open) = &mut self.open else {
+            return;
         };
-        self.counters.stripped_crs.add(stripped_crs);
-        self.counters.boms.add(skipped_bom.into());
+        let (crs, bom) = match &open.lines {
+            Open::File(lines) => (lines.stripped_crs(), lines.skipped_bom()),
+            Open::Blocking(lines, _) => (lines.stripped_crs(), lines.skipped_bom()),
+        };
+        let before = std::mem::replace(&mut open.counted, Counted { crs, bom });
+        let crs = crs.saturating_sub(before.crs);
+        self.counters.stripped_crs.add(crs);
+        self.counters.boms.add((bom && !before.bom).into());
     }
 
     /// Takes blank lines out of those behind the first `before`.
@@ -100,6 +152,18 @@ fn block_bytes(length: u64) -> usize {
     }
 }
 
+impl Opened {
+    /// Takes out the lines that were read before, of those behind the first `before`.
+    fn skip(&mut self, lines: &mut Vec<Line>, before: usize) {
+        let read = &lines[before..];
+        let old = read.partition_point(|line| line.offset < self.skip_to);
+        if old < read.len() {
+            self.skip_to = 0;
+        }
+        lines.drain(before..before + old);
+    }
+}
+
 impl Open {
     /// Appends lines to `out`, `room` at most, and returns their number; 0 is the end.
     async fn next_lines(&mut self, room: usize, out: &mut Vec<Line>) -> io::Result<usize> {
@@ -123,28 +187,73 @@ impl Reader<Line, ()> for TextReader {
     async fn read(&mut self, batch: &mut ReadBatch<Line, ()>) -> Result<ReadStatus> {
         while batch.room() > 0 {
             let Some(open) = &mut self.open else {
-                let Some(share) = self.shares.next() else {
+                let Some(share) = self.shares.get(self.share) else {
                     return Ok(ReadStatus::Ended);
                 };
-                self.open = Some(self.open(&share)?);
+                self.open = Some(self.open(share)?);
+                self.resumed = None;
                 continue;
             };
             let room = batch.room();
             // An empty batch has the stamp of a root, which is that of all lines.
             let lines = &mut batch.batch.values;
             let before = lines.len();
-            if before > 0 && matches!(open, Open::Blocking(..)) {
+            if before > 0 && matches!(open.lines, Open::Blocking(..)) {
                 // What is here must not wait for what may never come.
                 break;
             }
-            let read = open.next_lines(room, lines).await;
-            match read.map_err(Error::connector)? {
+            let read = open.lines.next_lines(room, lines).await;
+            let read = read.map_err(Error::connector)?;
+            if open.skip_to > 0 {
+                open.skip(lines, before);
+            }
+            match read {
                 0 => self.close(),
                 _ if self.text.skips_blank_lines => self.skip_blank_lines(lines, before),
                 _ => {}
             }
         }
         Ok(ReadStatus::More)
+    }
+
+    fn position(&mut self) -> Result<Position> {
+        self.count();
+        let of = self.shares.get(self.share).map(ShareName::of);
+        let position = match (&self.open, self.resumed.take()) {
+            // Nothing was read since.
+            (None, Some(resumed)) => self.resumed.insert(resumed),
+            (None, None) => &TextPosition {
+                share: self.share,
+                of,
+                next_line: None,
+                counted: Counted::default(),
+            },
+            (
+                Some(Opened {
+                    lines: Open::Blocking(..),
+                    ..
+                }),
+                _,
+            ) => {
+                return Err(Error::connector(
+                    "standard input and pipes have no position to go on from",
+                ));
+            }
+            (
+                Some(Opened {
+                    lines: Open::File(lines),
+                    skip_to,
+                    counted,
+                }),
+                _,
+            ) => &TextPosition {
+                share: self.share,
+                of,
+                next_line: lines.next_offset().map(|offset| offset.max(*skip_to)),
+                counted: *counted,
+            },
+        };
+        Position::of(position)
     }
 }
 

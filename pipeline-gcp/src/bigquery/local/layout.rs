@@ -9,11 +9,13 @@ use crate::bigquery::schema::{ColumnType, Mode, TableSchema, check_name};
 
 /// Marks the file as a warehouse ("BQwh").
 pub(super) const APPLICATION_ID: i32 = 0x4251_7768;
-/// Version of the layout; another one is refused.
-pub(super) const LAYOUT_VERSION: i32 = 1;
+/// Version of the layout. A warehouse of version 1 is upgraded when it is opened for writing; one of a later version is refused.
+pub(super) const LAYOUT_VERSION: i32 = 2;
 
 /// The table of tables and views. No name of a user's table has a space, so none meets it.
 const META: &str = "\"warehouse meta\"";
+/// The table of the epochs that writers have committed, since version 2 of the layout.
+pub(super) const EPOCHS: &str = "\"warehouse epochs\"";
 /// The column of row ids, kept apart from the user's columns in the same way.
 pub(super) const ROW_ID: &str = "\"row id\"";
 
@@ -27,6 +29,15 @@ pub(super) enum Definition {
 pub(super) fn initialise(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "CREATE TABLE {META} (name TEXT NOT NULL COLLATE NOCASE PRIMARY KEY, kind TEXT NOT NULL, definition TEXT NOT NULL) STRICT;"
+    ))?;
+    upgrade(connection)
+}
+
+/// Adds what version 1 of the layout lacks.
+pub(super) fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "CREATE TABLE {EPOCHS} (name TEXT NOT NULL COLLATE NOCASE, owner TEXT NOT NULL, life INTEGER NOT NULL, \
+         epoch INTEGER NOT NULL, bare INTEGER NOT NULL, PRIMARY KEY (name, owner)) STRICT;"
     ))
 }
 

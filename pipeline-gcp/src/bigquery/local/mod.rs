@@ -11,6 +11,7 @@
 //! - **Blocking.** Calls do file work on the calling thread: milliseconds for an append, as long as it takes for a query.
 //!   On an async runtime give large queries a blocking thread.
 
+mod epochs;
 mod failure;
 mod journal;
 mod layout;

@@ -15,7 +15,9 @@ use crate::bigquery::error::{BigQueryError, BigQueryErrorKind};
 use crate::bigquery::googlesql::runtime;
 use crate::bigquery::row::Row;
 use crate::bigquery::schema::TableSchema;
-use crate::bigquery::service::{AppendOutcome, BigQuery, QueryResult, UpsertOutcome};
+use crate::bigquery::service::{
+    AppendOutcome, BigQuery, EpochCommit, EpochMark, QueryResult, UpsertOutcome,
+};
 
 /// How long a call waits for a lock that a foreign tool holds on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -147,6 +149,26 @@ impl BigQuery for LocalWarehouse {
         self.upsert(table, &rows)
     }
 
+    fn commits_epochs(&self) -> bool {
+        true
+    }
+
+    async fn begin_epochs(&self, table: &str, owner: &str) -> Result<u64, BigQueryError> {
+        self.begin_life(table, owner)
+    }
+
+    async fn epoch_mark(
+        &self,
+        table: &str,
+        owner: &str,
+    ) -> Result<Option<EpochMark>, BigQueryError> {
+        self.mark(table, owner)
+    }
+
+    async fn commit_epoch(&self, commit: &EpochCommit) -> Result<(), BigQueryError> {
+        self.commit_rows(commit)
+    }
+
     async fn create_view(&self, sql: &str) -> Result<(), BigQueryError> {
         self.store_view(sql)
     }
@@ -163,9 +185,12 @@ fn prepare_writer(writer: &mut Connection, dir: &Path) -> Result<(), BigQueryErr
         writer.busy_timeout(BUSY_TIMEOUT)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         writer.pragma_update(None, "synchronous", "FULL")?;
-        if version == Layout::Empty {
+        if version != Layout::Current {
             let transaction = writer.transaction()?;
-            layout::initialise(&transaction)?;
+            match version {
+                Layout::First => layout::upgrade(&transaction)?,
+                _ => layout::initialise(&transaction)?,
+            }
             transaction.pragma_update(None, "application_id", layout::APPLICATION_ID)?;
             transaction.pragma_update(None, "user_version", layout::LAYOUT_VERSION)?;
             transaction.commit()?;
@@ -192,7 +217,7 @@ fn open_reader(dir: &Path) -> Result<Connection, BigQueryError> {
         .and_then(|()| runtime::register(&reader))
         .map_err(storage(action()))?;
     match layout_version(&reader, dir)? {
-        Layout::Current => Ok(reader),
+        Layout::Current | Layout::First => Ok(reader),
         Layout::Empty => Err(not_there("its warehouse.sqlite is empty").into()),
     }
 }
@@ -200,6 +225,8 @@ fn open_reader(dir: &Path) -> Result<Connection, BigQueryError> {
 #[derive(PartialEq)]
 enum Layout {
     Empty,
+    /// Version 1, which a reader can do with.
+    First,
     Current,
 }
 
@@ -220,6 +247,7 @@ fn layout_version(connection: &Connection, dir: &Path) -> Result<Layout, BigQuer
     ) {
         (Ok(0), Ok(0), Ok(0)) => Ok(Layout::Empty),
         (Ok(layout::APPLICATION_ID), Ok(layout::LAYOUT_VERSION), Ok(_)) => Ok(Layout::Current),
+        (Ok(layout::APPLICATION_ID), Ok(1), Ok(_)) => Ok(Layout::First),
         (Ok(layout::APPLICATION_ID), Ok(other), Ok(_)) => {
             let known = layout::LAYOUT_VERSION;
             refuse(format!(

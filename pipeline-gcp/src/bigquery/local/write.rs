@@ -75,39 +75,20 @@ impl LocalWarehouse {
             }
             .into());
         }
-        let mut outcome = AppendOutcome::default();
-        let mut row_ids = Vec::new();
-        let sql = format!(
-            "INSERT INTO \"{table}\" ({}, {ROW_ID}) VALUES ({}, ?) ON CONFLICT ({ROW_ID}) DO NOTHING",
-            names(&schema, |name| format!("\"{name}\"")),
-            names(&schema, |_| "?".to_owned()),
-        );
-        let mut statement = transaction
-            .prepare_cached(&sql)
-            .map_err(storage(action()))?;
-        for (index, row) in rows.iter().enumerate() {
-            if let Err(reason) = row.validate(&schema) {
-                outcome.errors.push(RowError { index, reason });
-                continue;
-            }
-            let id = row.row_id.as_deref();
-            if execute(&mut statement, &row.values, Some(&id)).map_err(storage(action()))? == 0 {
-                outcome.duplicates += 1;
-            } else {
-                outcome.inserted += 1;
-                row_ids.extend(id.filter(|_| self.journal.is_some()).map(str::to_owned));
-            }
-        }
-        drop(statement);
+        let (outcome, row_ids) = insert(&transaction, table, &schema, rows)?;
         transaction.commit().map_err(storage(action()))?;
-        // Still under the writer's lock, so that entries come in the order of the commits.
+        self.tell_journal(table, &outcome, row_ids);
+        Ok(outcome)
+    }
+
+    /// Tells the journal of a commit: still under the writer's lock, so that entries come in the order of the commits.
+    pub(super) fn tell_journal(&self, table: &str, outcome: &AppendOutcome, row_ids: Vec<String>) {
         if let Some(journal) = self.journal.as_ref().filter(|_| outcome.inserted > 0) {
             journal(JournalEntry {
                 table: table.to_owned(),
                 row_ids,
             });
         }
-        Ok(outcome)
     }
 
     pub(super) fn upsert(&self, table: &str, rows: &[Row]) -> Result<UpsertOutcome, BigQueryError> {
@@ -116,7 +97,7 @@ impl LocalWarehouse {
         let mut connection = self.writer()?;
         let transaction = begin(&mut connection, &action())?;
         let schema = table_schema(&transaction, table)?;
-        let Some(UpsertKey { key, version }) = &schema.upsert_key else {
+        let Some(key) = &schema.upsert_key else {
             let reason =
                 "it has no key; append to it, or create it with TableSchema::keyed_by".to_owned();
             return Err(BigQueryErrorKind::WrongTableKind {
@@ -125,35 +106,81 @@ impl LocalWarehouse {
             }
             .into());
         };
-        let mut outcome = UpsertOutcome::default();
-        let sql = format!(
-            "INSERT INTO \"{table}\" ({}) VALUES ({}) ON CONFLICT (\"{key}\") DO UPDATE SET {} \
-             WHERE excluded.\"{version}\" >= \"{table}\".\"{version}\"",
-            names(&schema, |name| format!("\"{name}\"")),
-            names(&schema, |_| "?".to_owned()),
-            names(&schema, |name| format!("\"{name}\" = excluded.\"{name}\"")),
-        );
-        let mut statement = transaction
-            .prepare_cached(&sql)
-            .map_err(storage(action()))?;
-        for (index, row) in rows.iter().enumerate() {
-            if let Err(reason) = row.validate(&schema) {
-                outcome.errors.push(RowError { index, reason });
-                continue;
-            }
-            match execute(&mut statement, &row.values, None).map_err(storage(action()))? {
-                0 => outcome.outdated += 1,
-                _ => outcome.written += 1,
-            }
-        }
-        drop(statement);
+        let outcome = replace(&transaction, table, &schema, key, rows)?;
         transaction.commit().map_err(storage(action()))?;
         Ok(outcome)
     }
 }
 
+/// Adds rows whose ids are not there; returns the ids of those that are new.
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    table: &str,
+    schema: &TableSchema,
+    rows: &[Row],
+) -> Result<(AppendOutcome, Vec<String>), BigQueryError> {
+    let action = || format!("appending to table `{table}`");
+    let mut outcome = AppendOutcome::default();
+    let mut row_ids = Vec::new();
+    let sql = format!(
+        "INSERT INTO \"{table}\" ({}, {ROW_ID}) VALUES ({}, ?) ON CONFLICT ({ROW_ID}) DO NOTHING",
+        names(schema, |name| format!("\"{name}\"")),
+        names(schema, |_| "?".to_owned()),
+    );
+    let mut statement = transaction
+        .prepare_cached(&sql)
+        .map_err(storage(action()))?;
+    for (index, row) in rows.iter().enumerate() {
+        if let Err(reason) = row.validate(schema) {
+            outcome.errors.push(RowError { index, reason });
+            continue;
+        }
+        let id = row.row_id.as_deref();
+        if execute(&mut statement, &row.values, Some(&id)).map_err(storage(action()))? == 0 {
+            outcome.duplicates += 1;
+        } else {
+            outcome.inserted += 1;
+            row_ids.extend(id.map(str::to_owned));
+        }
+    }
+    Ok((outcome, row_ids))
+}
+
+/// Writes rows over those of the same key that are not newer.
+pub(super) fn replace(
+    transaction: &Transaction<'_>,
+    table: &str,
+    schema: &TableSchema,
+    UpsertKey { key, version }: &UpsertKey,
+    rows: &[Row],
+) -> Result<UpsertOutcome, BigQueryError> {
+    let action = || format!("upserting into table `{table}`");
+    let mut outcome = UpsertOutcome::default();
+    let sql = format!(
+        "INSERT INTO \"{table}\" ({}) VALUES ({}) ON CONFLICT (\"{key}\") DO UPDATE SET {} \
+         WHERE excluded.\"{version}\" >= \"{table}\".\"{version}\"",
+        names(schema, |name| format!("\"{name}\"")),
+        names(schema, |_| "?".to_owned()),
+        names(schema, |name| format!("\"{name}\" = excluded.\"{name}\"")),
+    );
+    let mut statement = transaction
+        .prepare_cached(&sql)
+        .map_err(storage(action()))?;
+    for (index, row) in rows.iter().enumerate() {
+        if let Err(reason) = row.validate(schema) {
+            outcome.errors.push(RowError { index, reason });
+            continue;
+        }
+        match execute(&mut statement, &row.values, None).map_err(storage(action()))? {
+            0 => outcome.outdated += 1,
+            _ => outcome.written += 1,
+        }
+    }
+    Ok(outcome)
+}
+
 /// Begins a transaction that writes; dropped without a commit, it undoes everything.
-fn begin<'a>(
+pub(super) fn begin<'a>(
     connection: &'a mut Connection,
     action: &str,
 ) -> Result<Transaction<'a>, BigQueryError> {
@@ -162,7 +189,10 @@ fn begin<'a>(
         .map_err(storage(action))
 }
 
-fn table_schema(connection: &Connection, table: &str) -> Result<TableSchema, BigQueryError> {
+pub(super) fn table_schema(
+    connection: &Connection,
+    table: &str,
+) -> Result<TableSchema, BigQueryError> {
     match layout::find(connection, table)? {
         Some((name, Definition::Table(schema))) if name == table => Ok(schema),
         Some((name, Definition::View(_))) if name == table => {

@@ -1,0 +1,193 @@
+//! How a [`TextSink`] goes through lives: its parts keep their temporary names, and a snapshot says how long they were.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::TextSink;
+use super::writer::{Part, TextWriter};
+use crate::coder::{Element, decode, encode_to};
+use crate::error::{Error, Result};
+use crate::files::{AtomicFile, FilePosition};
+use crate::sink::Recovery;
+
+/// What is written in a run, shared by the sink and its writers.
+pub(super) type Parts = Arc<Mutex<Written>>;
+
+/// The parts of a run.
+#[derive(Default)]
+pub(super) struct Written {
+    /// What writers have written to the end.
+    pub(super) closed: Vec<Part>,
+    /// The parts of the life before whose worker has not come, by its index.
+    waiting: BTreeMap<usize, (Part, Saved)>,
+    /// How parts are named, in a run with snapshots.
+    names: Option<Names>,
+}
+
+/// The tag of the names, and the next number behind it. A number is not given twice: the last snapshot of a run that
+/// has ended may still name what had it.
+struct Names {
+    tag: String,
+    next: usize,
+}
+
+/// Where a part is, and how it goes on.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Saved {
+    pub(super) tag: String,
+    pub(super) name: String,
+    pub(super) worker: usize,
+    pub(super) position: FilePosition,
+    pub(super) records_at: Option<FilePosition>,
+    pub(super) header: Option<Vec<u8>>,
+    pub(super) fields: usize,
+}
+
+impl Written {
+    /// Encodes what a worker has saved; the first one speaks for the parts without a worker as well.
+    pub(super) fn encode(&self, saved: Saved) -> Result<Vec<u8>> {
+        let first = saved.worker == 0;
+        let mut all = vec![saved];
+        if first {
+            all.extend(self.waiting.values().map(|(_, saved)| saved.clone()));
+        }
+        let mut bytes = Vec::new();
+        encode_to(&all, &mut bytes).map_err(Error::connector)?;
+        Ok(bytes)
+    }
+}
+
+impl<T> TextSink<T> {
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands out all parts; nothing of the run is left.
+    pub(super) fn take_parts(&self) -> Vec<Part> {
+        let written = std::mem::take(&mut *self.lock());
+        let waiting = written.waiting.into_values().map(|(part, _)| part);
+        written.closed.into_iter().chain(waiting).collect()
+    }
+}
+
+impl<T: Element> TextSink<T> {
+    /// Opens the part of a worker, or goes on with it.
+    pub(super) fn open_part(&self, worker: usize) -> Result<TextWriter<T>> {
+        let (format, parts) = ((self.format)(), Arc::clone(&self.parts));
+        let mut written = self.lock();
+        if let Some((part, saved)) = written.waiting.remove(&worker) {
+            return TextWriter::resumed(format, part, saved, parts);
+        }
+        let path = self.path("");
+        let names = match &mut written.names {
+            Some(names) => names,
+            none => none.insert(Names {
+                tag: AtomicFile::new_tag(&path)?,
+                next: 0,
+            }),
+        };
+        let tag = names.tag.clone();
+        let file = AtomicFile::create_tagged(&path, self.compression, &tag, &mut names.next)?;
+        Ok(TextWriter::new(format, worker, file, parts, Some(tag)))
+    }
+
+    /// Cuts the parts back to where the snapshot was taken; publishes them if the run had ended.
+    pub(super) fn recover_parts(&self, last: Option<Recovery>) -> Result<()> {
+        *self.lock() = Written::default();
+        let Some(last) = last else {
+            return Ok(());
+        };
+        let mut saved = Vec::new();
+        for bytes in last.prepared.iter().filter(|bytes| !bytes.is_empty()) {
+            let parts: Vec<Saved> = decode(&mut bytes.as_slice()).map_err(|error| {
+                Error::connector(format!(
+                    "what was prepared of {} cannot be read: {error}",
+                    self.path("").display()
+                ))
+            })?;
+            saved.extend(parts);
+        }
+        // A sink that the run before did not have.
+        let Some(tag) = saved.first().map(|saved| saved.tag.clone()) else {
+            return Ok(());
+        };
+        saved.sort_by_key(|saved| saved.worker);
+        let path = self.path("");
+        let names: Vec<&str> = saved.iter().map(|saved| saved.name.as_str()).collect();
+        AtomicFile::remove_tagged(&path, &tag, &names)?;
+        let next = names.iter().filter_map(|name| number_of(name)).max();
+        let names = Names {
+            tag,
+            next: next.map_or(0, |number| number + 1),
+        };
+        if last.finished {
+            self.publish_again(saved, last.epoch)?;
+            self.lock().names = Some(names);
+            return Ok(());
+        }
+        let mut waiting = BTreeMap::new();
+        for saved in saved {
+            let part = self.resumed(&saved, last.epoch)?;
+            waiting.insert(saved.worker, (part, saved));
+        }
+        *self.lock() = Written {
+            closed: Vec::new(),
+            waiting,
+            names: Some(names),
+        };
+        Ok(())
+    }
+
+    fn resumed(&self, saved: &Saved, epoch: u64) -> Result<Part> {
+        let (path, position) = (self.path(""), saved.position);
+        let file = AtomicFile::resume(&path, self.compression, &saved.name, position);
+        let file = file.map_err(|error| {
+            Error::connector(format!(
+                "{error}; snapshot {epoch} goes on with it: give it back, or begin anew with another folder for \
+                 snapshots"
+            ))
+        })?;
+        Ok(Part {
+            worker: saved.worker,
+            file,
+            records_at: saved.records_at,
+            bare_header: (self.format)().bare_header(),
+        })
+    }
+
+    /// Publishes what a run that has ended may have published in part, or wholly. A part that is gone has been: its
+    /// file may have been taken away since.
+    fn publish_again(&self, saved: Vec<Saved>, epoch: u64) -> Result<()> {
+        let path = self.path("");
+        let count = saved.len();
+        let is_there = |saved: &Saved| AtomicFile::is_there(&path, &saved.name);
+        if self.sharded {
+            for (number, saved) in saved.iter().enumerate() {
+                if is_there(saved) {
+                    let shard = self.shard(number, count);
+                    self.publish_shard(self.resumed(saved, epoch)?, &shard)?;
+                }
+            }
+            return Ok(());
+        }
+        let first = saved
+            .iter()
+            .min_by_key(|s| (s.records_at.is_none(), s.worker));
+        if first.is_some_and(is_there) {
+            let parts = saved.iter().map(|saved| self.resumed(saved, epoch));
+            self.publish(parts.collect::<Result<_>>()?)?;
+        } else if let Some(first) = first {
+            // It has become the file, with the others in it.
+            AtomicFile::remove_tagged(&path, &first.tag, &[])?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the number at the end of a part's name.
+fn number_of(name: &str) -> Option<usize> {
+    let (_, number) = name.strip_suffix(".part")?.rsplit_once('-')?;
+    number.parse().ok()
+}

@@ -1,0 +1,336 @@
+//! Text files across lives: parts are cut back to their snapshot, and appear whole, at the end, once.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use pipeline_core::prelude::*;
+use pipeline_core::sink::Promise;
+use pollster::block_on;
+
+use super::epochs::{Life, recovery};
+use super::text_files::{names, text};
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| format!("number {n:05}")).collect()
+}
+
+/// The sinks under test: whole or in shards, plain or gzip.
+fn sinks() -> Vec<fn(&Path) -> TextSink<String>> {
+    vec![
+        |folder| TextSink::lines(folder.join("n")).without_sharding(),
+        |folder| TextSink::lines(folder.join("n")),
+        |folder| TextSink::lines(folder.join("n.gz")).without_sharding(),
+        |folder| TextSink::lines(folder.join("n")).suffix(".gz"),
+    ]
+}
+
+fn visible(folder: &Path) -> Vec<String> {
+    let mut all = names(folder);
+    all.retain(|name| !name.starts_with('.'));
+    all
+}
+
+fn hidden(folder: &Path) -> Vec<PathBuf> {
+    let mut all = names(folder);
+    all.retain(|name| name.starts_with('.'));
+    all.into_iter().map(|name| folder.join(name)).collect()
+}
+
+/// Returns the lines of all files that have their names, sorted.
+fn lines(folder: &Path) -> Vec<String> {
+    let texts = visible(folder)
+        .into_iter()
+        .map(|name| text(&folder.join(name)));
+    let mut lines: Vec<String> = texts
+        .flat_map(|t| t.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn finish(life: Life<impl Sink>) {
+    block_on(life.close().finish(true)).unwrap();
+}
+
+#[test]
+fn every_line_is_there_once_through_lives_with_other_workers() {
+    for sink in sinks() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        assert_eq!(sink(folder).promise(), Promise::Transactional);
+        let mut life = Life::new(sink(folder), 2);
+        let mut prepared = Vec::new();
+        let mut epoch = 0;
+        // A life takes epochs of 200 lines, and crashes in the middle of the next.
+        for (number, workers) in [2, 3, 1, 1, 4].into_iter().enumerate() {
+            if number > 0 {
+                life = Life::resume(sink(folder), workers, epoch, &prepared).unwrap();
+            }
+            for _ in 0..number {
+                let lines = numbers(epoch as usize * 200..(epoch as usize + 1) * 200);
+                for (n, lines) in lines.chunks(17).enumerate() {
+                    life.write(n % workers, lines).unwrap();
+                }
+                epoch += 1;
+                prepared = life.epoch(epoch);
+            }
+            if number == 0 {
+                epoch = 1;
+                life.write(0, &numbers(0..200)).unwrap();
+                prepared = life.prepare(1);
+            }
+            for worker in 0..workers {
+                // Enough of it to reach the file.
+                life.write(worker, &vec!["rubbish".repeat(100); 200])
+                    .unwrap();
+                life.write(worker, &["latest".to_owned()]).unwrap();
+            }
+            assert!(visible(folder).is_empty());
+            drop(life);
+            life = Life::resume(sink(folder), workers, epoch, &prepared).unwrap();
+        }
+        finish(life);
+        assert!(hidden(folder).is_empty());
+        assert!(lines(folder) == numbers(0..11 * 200));
+    }
+}
+
+#[test]
+fn an_epoch_without_a_line_leaves_the_part_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("n.gz");
+    let sink = || TextSink::lines(&path).without_sharding();
+    let mut life = Life::new(sink(), 1);
+    let first = life.epoch(1);
+    assert_eq!(life.epoch(2), first);
+    drop(life);
+    let mut life = Life::resume(sink(), 1, 2, &first).unwrap();
+    life.write(0, &numbers(0..1)).unwrap();
+    let third = life.epoch(3);
+    assert!(third != first);
+    assert_eq!(life.epoch(4), third);
+    finish(life);
+    assert_eq!(lines(folder.path()), numbers(0..1));
+}
+
+#[test]
+fn a_table_keeps_its_header_and_its_number_of_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<String>>();
+    let sink = || TextSink::csv(folder.path().join("rows")).without_sharding();
+    let mut life = Life::new(sink(), 2);
+    life.write(1, &[row("a b")]).unwrap();
+    let prepared = life.epoch(1);
+    drop(life);
+    let mut life = Life::resume(sink(), 2, 1, &prepared).unwrap();
+    let refused = life.write(1, &[row("c"), row("d e")]).unwrap();
+    assert_eq!(
+        refused,
+        [0],
+        "it has fewer fields than the one of the life before"
+    );
+    finish(life);
+    assert_eq!(text(&folder.path().join("rows")), "a,b\nd,e\n");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cities");
+    let sink = || TextSink::csv(&path).without_sharding();
+    let city = |name: &str| City {
+        name: name.to_owned(),
+        orders: 1,
+    };
+    let mut life = Life::new(sink(), 3);
+    life.write(2, &[city("Izmir")]).unwrap();
+    let prepared = life.epoch(1);
+    drop(life);
+    let mut life = Life::resume(sink(), 1, 1, &prepared).unwrap();
+    life.write(0, &[city("Bonn")]).unwrap();
+    let prepared = life.epoch(2);
+    drop(life);
+    let mut life = Life::resume(sink(), 3, 2, &prepared).unwrap();
+    life.write(2, &[city("Oslo")]).unwrap();
+    finish(life);
+    assert_eq!(text(&path), "name,orders\nBonn,1\nIzmir,1\nOslo,1\n");
+    // A run without a record.
+    let life = Life::resume(sink(), 1, 2, &[]).unwrap();
+    finish(life);
+    assert_eq!(text(&path), "name,orders\n");
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct City {
+    name: String,
+    orders: u32,
+}
+
+/// Copies hidden files away, to be put back as a crash would have left them.
+fn copies(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let copy = |path: PathBuf| (path.clone(), fs::read(path).unwrap());
+    hidden(folder).into_iter().map(copy).collect()
+}
+
+#[test]
+fn a_publication_that_broke_off_is_completed() {
+    for sink in sinks() {
+        // How many parts the crash had left: all, some, none; and whether the first was being added to.
+        for left in 0..=3 {
+            for grown in [false, true] {
+                let folder = tempfile::tempdir().unwrap();
+                let folder = folder.path();
+                let mut life = Life::new(sink(folder), 3);
+                for worker in 0..3 {
+                    life.write(worker, &numbers(worker * 100..(worker + 1) * 100))
+                        .unwrap();
+                }
+                let prepared = life.epoch(1);
+                let parts = copies(folder);
+                assert_eq!(parts.len(), 3);
+                finish(life);
+                let published = visible(folder);
+                let shards = published.len();
+                // The last parts are still there under their temporary names, and not under others.
+                for (number, (path, bytes)) in parts.iter().enumerate().skip(3 - left) {
+                    fs::write(path, bytes).unwrap();
+                    if grown {
+                        let mut file = OpenOptions::new().append(true).open(path).unwrap();
+                        file.write_all(b"half an added part").unwrap();
+                    }
+                    if shards == 3 || left == 3 {
+                        let gone = published.get(number).unwrap_or(&published[0]);
+                        let _ = fs::remove_file(folder.join(gone));
+                    }
+                }
+                for _ in 0..2 {
+                    let last = Some(recovery(1, &prepared, true));
+                    block_on(sink(folder).recover(last)).unwrap();
+                    assert_eq!(visible(folder), published, "{left} {grown}");
+                    assert!(hidden(folder).is_empty(), "{left} {grown}");
+                    assert!(lines(folder) == numbers(0..300), "{left} {grown}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_behind_a_finished_one_does_not_meet_its_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("n");
+    let sink = || TextSink::lines(&path).without_sharding();
+    let mut life = Life::new(sink(), 2);
+    life.write(0, &numbers(0..10)).unwrap();
+    let prepared = life.epoch(1);
+    finish(life);
+    // The next run is killed before its first snapshot, twice.
+    for _ in 0..2 {
+        let again = sink();
+        block_on(again.recover(Some(recovery(1, &prepared, true)))).unwrap();
+        assert!(
+            hidden(folder.path()).is_empty(),
+            "what was killed is removed"
+        );
+        let mut writer = again.open_in_epochs(0).unwrap();
+        let batch = WriteBatch {
+            records: &numbers(50..60),
+            sequence: 0,
+            attempt: 0,
+        };
+        block_on(writer.write(&batch)).unwrap();
+        // A kill does not drop.
+        std::mem::forget(writer);
+        assert_eq!(hidden(folder.path()).len(), 1);
+        assert_eq!(lines(folder.path()), numbers(0..10));
+    }
+    // What the first run has published may have been taken away.
+    fs::remove_file(&path).unwrap();
+    let again = sink();
+    block_on(again.recover(Some(recovery(1, &prepared, true)))).unwrap();
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn a_stopped_run_shows_how_far_it_came_and_goes_on() {
+    for sink in sinks() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let mut life = Life::new(sink(folder), 2);
+        life.write(0, &numbers(0..100)).unwrap();
+        let prepared = life.epoch(1);
+        block_on(life.close().suspend()).unwrap();
+        assert!(lines(folder) == numbers(0..100));
+        assert_eq!(hidden(folder).len(), 2);
+        let before = visible(folder);
+        let mut life = Life::resume(sink(folder), 2, 1, &prepared).unwrap();
+        life.write(1, &numbers(100..200)).unwrap();
+        life.epoch(2);
+        assert!(lines(folder) == numbers(0..100), "as it was, until the end");
+        finish(life);
+        assert_eq!(visible(folder), before);
+        assert!(hidden(folder).is_empty());
+        assert!(lines(folder) == numbers(0..200));
+    }
+}
+
+#[test]
+fn a_run_that_fails_keeps_what_a_snapshot_names_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = || TextSink::lines(folder.path().join("n")).without_sharding();
+    let mut life = Life::new(sink(), 2);
+    life.write(0, &numbers(0..10)).unwrap();
+    block_on(life.close().finish(false)).unwrap();
+    assert!(names(folder.path()).is_empty());
+
+    let mut life = Life::new(sink(), 2);
+    life.write(0, &numbers(0..10)).unwrap();
+    let prepared = life.epoch(1);
+    block_on(life.close().finish(false)).unwrap();
+    let parts = hidden(folder.path());
+    assert_eq!(parts.len(), 2);
+
+    let refusal = |prepared: &[Vec<u8>]| {
+        let error = Life::resume(sink(), 1, 1, prepared).err().unwrap();
+        error.to_string()
+    };
+    fs::write(&parts[0], "short").unwrap();
+    let error = refusal(&prepared);
+    assert!(error.contains("it has 5 bytes, and had 130"), "{error}");
+    assert!(error.contains(parts[0].to_str().unwrap()), "{error}");
+    fs::remove_file(&parts[0]).unwrap();
+    let error = refusal(&prepared);
+    assert!(error.contains("snapshot 1 goes on with it"), "{error}");
+    assert!(refusal(&[vec![9, 9, 9]]).contains("cannot be read"));
+}
+
+#[test]
+fn dead_letters_are_there_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead.ndjson");
+    let letters = Arc::new(Mutex::new(Vec::new()));
+    let taken = Arc::clone(&letters);
+    let pipeline = Pipeline::build(|p| {
+        p.create("Texts", numbers(0..4))
+            .try_map("Parse", |text| Ok(text.parse::<i64>()?))
+            .dead_letters
+            .check("Take", move |letters| *taken.lock().unwrap() = letters);
+    });
+    DirectRunner::new().run(&pipeline.unwrap()).unwrap();
+    let letters = letters.lock().unwrap();
+    let sink = || TextSink::dead_letters(&path);
+    let mut life = Life::new(sink(), 2);
+    life.write(0, &letters[..1]).unwrap();
+    life.write(1, &letters[1..2]).unwrap();
+    let prepared = life.epoch(1);
+    life.write(1, &letters[2..]).unwrap();
+    drop(life);
+    let mut life = Life::resume(sink(), 1, 1, &prepared).unwrap();
+    life.write(0, &letters[2..]).unwrap();
+    finish(life);
+    let written = text(&path);
+    assert_eq!(written.lines().count(), 4);
+    for letter in letters.iter() {
+        let original = std::str::from_utf8(&letter.original).unwrap();
+        assert_eq!(written.matches(original).count(), 1, "{written}");
+    }
+}

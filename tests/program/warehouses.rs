@@ -1,8 +1,10 @@
 //! Warehouses that are foreign, in use, or filled before.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use pipeline_gcp::bigquery::{BigQuery, Column, ColumnType, LocalWarehouse, TableSchema};
+use rusqlite::Connection;
 
 use crate::child::{EXPECTED, Place, SAMPLE, fed, one_text};
 
@@ -63,6 +65,39 @@ fn a_second_process_is_refused_and_the_first_goes_on() {
     drop(stdin);
     assert_eq!(first.end().code, Some(0));
     assert_eq!(place.csv(), EXPECTED);
+}
+
+/// Whoever copies `warehouse.sqlite` has everything.
+#[track_caller]
+fn assert_in_one_file(place: &Place) {
+    let names = std::fs::read_dir(place.warehouse()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: BTreeSet<String> = names.collect();
+    let expected = ["warehouse.lock", "warehouse.sqlite"].map(str::to_owned);
+    assert_eq!(names, BTreeSet::from(expected));
+    let copy = place.path().join("copy");
+    std::fs::copy(place.warehouse().join("warehouse.sqlite"), &copy).unwrap();
+    let copy = Connection::open(copy).unwrap();
+    let count = "SELECT COUNT(*) FROM conversations";
+    let copied: i64 = copy.query_row(count, [], |row| row.get(0)).unwrap();
+    assert!(copied > 0);
+    assert_eq!(copied, place.rows("conversations"));
+}
+
+#[test]
+fn a_run_that_has_ended_leaves_the_warehouse_in_one_file() {
+    let place = Place::new();
+    place.finish(&[]);
+    assert_in_one_file(&place);
+
+    let place = Place::new();
+    let (mut stopped, mut stdin) = fed(&place, &[]);
+    stdin.write_all(SAMPLE.as_bytes()).unwrap();
+    stopped.wait_for("500 rows", || place.base_rows() >= 500);
+    stopped.interrupt();
+    assert_eq!(stopped.end().code, Some(130));
+    assert_in_one_file(&place);
+    drop(stdin);
 }
 
 #[test]

@@ -12,6 +12,15 @@ use super::generated::Generated;
 use super::options::Options;
 use super::program::Message;
 
+/// How the names of the files end that the warehouse has or may make; SQLite keeps its logs beside its file.
+const WAREHOUSE_FILES: [&str; 5] = [
+    "sqlite",
+    "sqlite-wal",
+    "sqlite-shm",
+    "sqlite-journal",
+    "lock",
+];
+
 /// Returns what opens the input, having tried it.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! The publisher beside the pipeline, and the topic between the two.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -120,7 +121,10 @@ impl Publisher {
         let ended = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&ended);
         let publish = move || {
-            let published = published(&feed, &open, interval);
+            // A publisher that panics is one that failed: nobody may wait for the rest of its lines.
+            let published = AssertUnwindSafe(|| published(&feed, &open, interval));
+            let published = catch_unwind(published);
+            let published = published.unwrap_or_else(|_| Err("the publisher panicked".to_owned()));
             let outcome = published.map(|published| {
                 *counts.lock().unwrap_or_else(PoisonError::into_inner) = published;
             });

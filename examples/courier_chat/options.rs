@@ -83,10 +83,17 @@ pub struct Options {
     pub conversations: Option<u32>,
 }
 
+/// Longer than anybody waits; clocks and timestamps still have room for it.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| {
+    let duration = humantime::parse_duration(text).map_err(|error| {
         format!("{error}; write a number with its unit, such as 500ms, 60s or 24h")
-    })
+    })?;
+    if duration > LONGEST {
+        return Err("it is longer than 100 years; write a shorter one".to_owned());
+    }
+    Ok(duration)
 }
 
 impl Options {

@@ -4,7 +4,7 @@ use crate::child::{EXPECTED, Place};
 
 #[test]
 fn wrong_flags_are_refused_as_usage() {
-    let refusals: [(&[&str], &[&str]); 9] = [
+    let refusals: [(&[&str], &[&str]); 11] = [
         (
             &["--no_such_flag"],
             &["unexpected argument", "--no_such_flag"],
@@ -13,6 +13,14 @@ fn wrong_flags_are_refused_as_usage() {
         (
             &["--publish_interval", "5"],
             &["--publish_interval", "such as 500ms"],
+        ),
+        (
+            &["--publish_interval", "500000000000years"],
+            &["--publish_interval", "longer than 100 years"],
+        ),
+        (
+            &["--allowed_lateness", "101years"],
+            &["--allowed_lateness", "longer than 100 years"],
         ),
         (&["--max_disorder", "much"], &["--max_disorder", "such as"]),
         (

@@ -3,4 +3,5 @@
 mod acknowledgement;
 mod disorder;
 mod expected;
+mod feed;
 mod harness;

@@ -64,15 +64,11 @@ impl Source for FileSource {
     }
 
     fn open(&self, (): (), _: &ReadContext) -> Result<FileReader, Error> {
-        let input = (self.open)().map_err(|error| Error::io("opening the input", error))?;
-        let counted = Counted {
-            lines: lines(input),
-            counts: Arc::clone(&self.counts),
-        };
+        let (open, counts) = (Arc::clone(&self.open), Arc::clone(&self.counts));
         Ok(FileReader(if self.may_wait {
-            Records::Ahead(counted.read_ahead()?)
+            Records::Ahead(read_ahead(open, counts)?)
         } else {
-            Records::Here(Box::new(counted))
+            Records::Here(Box::new(Counted::open(&open, counts)?))
         }))
     }
 }
@@ -92,6 +88,12 @@ struct Counted {
 }
 
 impl Counted {
+    fn open(open: &OpenInput, counts: Arc<Mutex<LineCounts>>) -> Result<Self, Error> {
+        let input = open().map_err(|error| Error::io("opening the input", error))?;
+        let lines = lines(input);
+        Ok(Counted { lines, counts })
+    }
+
     fn next(&mut self) -> Option<Result<Record, Error>> {
         match self.lines.next_line() {
             Ok(Some(line)) => Some(Ok(Record::from_line(line))),
@@ -103,23 +105,35 @@ impl Counted {
             Err(error) => Some(Err(Error::io("reading the input", error))),
         }
     }
+}
 
-    /// Reads on a thread, which ends when nobody wants its records any more.
-    fn read_ahead(mut self) -> Result<mpsc::Receiver<Result<Record, Error>>, Error> {
-        let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let read = move || {
-            while let Some(record) = self.next() {
-                let failed = record.is_err();
-                if sender.blocking_send(record).is_err() || failed {
-                    return;
-                }
+/// Reads on a thread, which ends when nobody wants its records any more. To open a pipe may take as long as to read it,
+/// so the thread does that too.
+fn read_ahead(
+    open: OpenInput,
+    counts: Arc<Mutex<LineCounts>>,
+) -> Result<mpsc::Receiver<Result<Record, Error>>, Error> {
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    let read = move || {
+        let mut counted = match Counted::open(&open, counts) {
+            Ok(counted) => counted,
+            Err(error) => {
+                // Whoever does not listen any more has no use for the reason.
+                let _ = sender.blocking_send(Err(error));
+                return;
             }
         };
-        let thread = std::thread::Builder::new().name("input".into());
-        let spawned = thread.spawn(read);
-        spawned.map_err(|error| Error::io("starting a thread for the input", error))?;
-        Ok(receiver)
-    }
+        while let Some(record) = counted.next() {
+            let failed = record.is_err();
+            if sender.blocking_send(record).is_err() || failed {
+                return;
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("input".into());
+    let spawned = thread.spawn(read);
+    spawned.map_err(|error| Error::io("starting a thread for the input", error))?;
+    Ok(receiver)
 }
 
 impl Reader<Record, ()> for FileReader {

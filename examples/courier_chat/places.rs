@@ -37,11 +37,20 @@ pub fn open_input(options: &Options) -> Result<OpenInput, Message> {
     }
     let refused =
         |error| format!("--input {path}: {error}; name an NDJSON file, or - for standard input");
-    let opened = File::open(&path).map_err(refused)?;
-    if opened.metadata().map_err(refused)?.is_dir() {
+    let found = std::fs::metadata(&path).map_err(refused)?;
+    if found.is_dir() {
         return Err(format!("--input {path}: is a folder; name an NDJSON file"));
     }
+    // A pipe is opened once, to be read: closed again, it would end its writer, and what was written be lost.
+    if found.is_file() {
+        File::open(&path).map_err(refused)?;
+    }
     Ok(Arc::new(move || Ok(Box::new(File::open(&path)?))))
+}
+
+/// Tells whether the input may keep its reader waiting: standard input does, and a pipe of another name.
+pub fn may_wait(options: &Options) -> bool {
+    options.generated().is_none() && !Path::new(&options.input).is_file()
 }
 
 /// Finds out whether the result files could be written, so that nobody hears of it after hours of work.
@@ -50,8 +59,9 @@ pub fn open_input(options: &Options) -> Result<OpenInput, Message> {
 /// A folder is missing or may not be written, or two files are one.
 pub fn try_outputs(options: &Options) -> Result<(), Message> {
     let (output, letters) = (options.output(), options.dead_letter_output());
-    let store = options.warehouse.join("warehouse.sqlite");
-    let mut taken = vec![("the warehouse's own file", real(&store))];
+    let own = |name: &&str| real(&options.warehouse.join(format!("warehouse.{name}")));
+    let own = WAREHOUSE_FILES.iter().map(own);
+    let mut taken: Vec<_> = own.map(|own| ("the warehouse's own file", own)).collect();
     if options.generated().is_none() && options.input != "-" {
         taken.push(("--input", real(Path::new(&options.input))));
     }

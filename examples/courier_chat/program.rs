@@ -14,7 +14,7 @@ use super::feed::{Feed, Publisher, SUBSCRIPTION};
 use super::input::LineCounts;
 use super::options::Options;
 use super::pipeline::{Input, build};
-use super::places::{open_input, try_outputs, write_whole};
+use super::places::{may_wait, open_input, try_outputs, write_whole};
 use super::progress::Progress;
 use super::report::{Report, agreement};
 use super::{csv, draw, tables};
@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         Input::File {
             open: Arc::clone(&open),
             counts: Arc::clone(&counts),
-            may_wait: options.input == "-",
+            may_wait: may_wait(options),
         }
     };
     let dead_letters = TextSink::dead_letters(options.dead_letter_output());

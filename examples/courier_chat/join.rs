@@ -143,10 +143,12 @@ impl Meet {
     }
 
     /// Waits from now on: from the later of the element's time and the watermark, so that an order event, which has
-    /// no time of its own, waits as long; before any time is known, until the end.
+    /// no time of its own, waits as long. Before any time is known it waits as long as the messages that are there, or
+    /// for messages until the end.
     fn wait(&self, state: &mut StateContext<'_>) {
         let now = state.timestamp().max(state.input_watermark());
         let until = match now {
+            Timestamp::MIN if self.conversation.read(state).is_some() => return,
             Timestamp::MIN => Timestamp::END_OF_GLOBAL_WINDOW,
             now => (now + PATIENCE).min(Timestamp::END_OF_GLOBAL_WINDOW),
         };

@@ -5,3 +5,4 @@ mod disorder;
 mod expected;
 mod feed;
 mod harness;
+mod patience;

@@ -21,7 +21,7 @@ const SAMPLE: &str = concat!(
 #[derive(Clone, Debug, Parser)]
 #[command(name = "courier_chat", version)]
 pub struct Options {
-    /// NDJSON file to publish; `-` is standard input
+    /// NDJSON file to publish, which may be gzip; `-` is standard input
     #[arg(long, value_name = "FILE", default_value = SAMPLE, hide_default_value = true,
           conflicts_with_all = ["seed", "conversations"])]
     pub input: String,

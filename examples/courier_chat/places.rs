@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline_core::files::{AtomicFile, Compression};
+use pipeline_core::files::{AtomicFile, Compression, Decompressed};
 
 use super::file_source::OpenInput;
 use super::generated::Generated;
@@ -33,7 +33,7 @@ pub fn open_input(options: &Options) -> Result<OpenInput, Message> {
     }
     let path = options.input.clone();
     if path == "-" {
-        return Ok(Arc::new(|| Ok(Box::new(std::io::stdin()))));
+        return Ok(Arc::new(|| Ok(decompressed(std::io::stdin(), "-"))));
     }
     let refused =
         |error| format!("--input {path}: {error}; name an NDJSON file, or - for standard input");
@@ -45,7 +45,14 @@ pub fn open_input(options: &Options) -> Result<OpenInput, Message> {
     if found.is_file() {
         File::open(&path).map_err(refused)?;
     }
-    Ok(Arc::new(move || Ok(Box::new(File::open(&path)?))))
+    Ok(Arc::new(move || {
+        Ok(decompressed(File::open(&path)?, &path))
+    }))
+}
+
+/// Reads gzip as what is in it, and anything else as it is.
+fn decompressed(input: impl Read + Send + 'static, name: &str) -> Box<dyn Read + Send> {
+    Box::new(Decompressed::new(input, Path::new(name), Compression::Auto))
 }
 
 /// Tells whether the input may keep its reader waiting: standard input does, and a pipe of another name.

@@ -37,7 +37,7 @@ pub enum Input {
     File {
         /// Opens it.
         open: OpenInput,
-        /// Where to leave how many lines there were.
+        /// Where to keep how many lines there were so far.
         counts: Arc<Mutex<LineCounts>>,
         /// Whether it may keep its reader waiting, as standard input does.
         may_wait: bool,

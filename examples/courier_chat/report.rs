@@ -1,6 +1,7 @@
 //! What a person sees at the end.
 
 use std::fmt;
+use std::path::Path;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -227,15 +228,34 @@ impl Report<'_> {
         writeln!(f, "warehouse     {}", options.warehouse.display())?;
         let (conversations, orders, last) = (tables::CONVERSATIONS, tables::ORDERS, tables::FINAL);
         writeln!(f, "  tables      {conversations}, {orders}, {last}")?;
-        writeln!(f, "  view        {}", tables::VIEW)?;
+        writeln!(
+            f,
+            "  view        {}, in GoogleSQL: LocalWarehouse::query runs it, sqlite3 does not know it",
+            tables::VIEW
+        )?;
+        let store = quoted(&options.warehouse.join("warehouse.sqlite"));
         write!(
             f,
             "\nTo look further:\n  \
+             sqlite3 {store} 'SELECT * FROM {last} LIMIT 5'\n  \
+             {:32}shows the final table; its times are microseconds since 1970\n  \
              --draw                          shows the pipeline as a flow chart\n  \
              --publish_interval 5ms          lets you watch it work\n  \
              --seed 1 --conversations 100000 gives it more to do\n  \
-             --help                          lists all flags\n"
+             --help                          lists all flags\n",
+            ""
         )
+    }
+}
+
+/// Writes a path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
     }
 }
 

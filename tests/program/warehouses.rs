@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::process::Command;
 
-use pipeline_gcp::bigquery::{BigQuery, Column, ColumnType, LocalWarehouse, TableSchema};
+use pipeline_gcp::bigquery::{BigQuery, Column, ColumnType, LocalWarehouse, TableSchema, Value};
 use rusqlite::Connection;
 
-use crate::child::{EXPECTED, Place, SAMPLE, fed, one_text};
+use crate::child::{EXPECTED, Place, Running, SAMPLE, fed, one_text};
 
 #[test]
 fn a_table_of_another_schema_is_refused_and_kept() {
@@ -98,6 +99,42 @@ fn a_run_that_has_ended_leaves_the_warehouse_in_one_file() {
     assert_eq!(stopped.end().code, Some(130));
     assert_in_one_file(&place);
     drop(stdin);
+}
+
+#[test]
+fn the_summary_says_how_to_look_into_the_warehouse() {
+    for folder in ["plain", "with 'quotes'"] {
+        let place = Place::new();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_courier_chat"));
+        command
+            .current_dir(place.path())
+            .args(["--warehouse", folder]);
+        let ended = Running::of(&mut command).end();
+        let line = ended.stdout.lines();
+        let mut line = line.filter_map(|line| line.strip_prefix("  sqlite3 "));
+        let line = line.next().expect("no command in the summary");
+        // What a shell makes of the line, and SQLite of that.
+        let script = format!("printf '%s\\n' {line}");
+        let words = Command::new("sh").args(["-c", &script]).output().unwrap();
+        let words = String::from_utf8(words.stdout).unwrap();
+        let [store, sql] = words.lines().collect::<Vec<_>>()[..] else {
+            panic!("{words}")
+        };
+        let store = Connection::open(place.path().join(store)).unwrap();
+        let mut statement = store.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>("city_code"));
+        assert_eq!(rows.unwrap().count(), 5);
+
+        // The view is asked as the summary says, and in no other way.
+        let view = "customer_courier_conversations_view";
+        let says = format!("{view}, in GoogleSQL: LocalWarehouse::query");
+        assert!(ended.stdout.contains(&says), "{}", ended.stdout);
+        let count = format!("SELECT COUNT(*) FROM {view}");
+        assert!(store.prepare(&count).is_err());
+        let warehouse = LocalWarehouse::open_read_only(place.path().join(folder)).unwrap();
+        let found = pollster::block_on(warehouse.query(&count)).unwrap();
+        assert_eq!(found.rows, [[Value::from(400)]]);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::conversation::ConversationRow;
 use super::event_time::EventTime;
 use super::input::LineCounts;
 use super::options::Options;
-use super::pipeline::UNMATCHED;
+use super::pipeline::{SILENT, UNMATCHED};
 use super::tables;
 
 /// The number of conversations that are shown.
@@ -201,6 +201,8 @@ impl Report<'_> {
             "The SQL view over the base tables differs in {differing} rows:"
         )?;
         let dropped = metrics.total(DROPPED_LATE);
+        let silent = metrics.get(SILENT, ELEMENTS_IN);
+        let explained = dropped > 0 || silent > 0 || others.is_some();
         if dropped > 0 {
             writeln!(
                 f,
@@ -210,10 +212,19 @@ impl Report<'_> {
         if let Some(others) = others {
             writeln!(f, "  - {others}")?;
         }
-        writeln!(
-            f,
-            "  - an order that was silent for more than 24 h begins anew in the final table"
-        )
+        if silent > 0 {
+            writeln!(
+                f,
+                "  - an order that is silent for more than 24 h begins anew in the final table; such silences: {silent}"
+            )?;
+        }
+        if !explained {
+            writeln!(
+                f,
+                "  - for no reason that this run has counted; an earlier run, or another program, may have written them"
+            )?;
+        }
+        Ok(())
     }
 
     fn places(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

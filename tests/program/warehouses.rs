@@ -157,4 +157,21 @@ fn a_warehouse_of_another_input_is_told_of() {
         third.stdout
     );
     assert!(third.stdout.contains(filled), "{}", third.stdout);
+    assert!(!third.stdout.contains("silen"), "{}", third.stdout);
+}
+
+#[test]
+fn a_difference_without_a_known_reason_is_given_none() {
+    let place = Place::new();
+    place.finish(&[]);
+    let foreign = Connection::open(place.warehouse().join("warehouse.sqlite")).unwrap();
+    let row = "(SELECT MIN(order_id) FROM customer_courier_conversations)";
+    let set = "UPDATE customer_courier_conversations SET city_code = 'XXX', version = 1000";
+    let changed = foreign.execute(&format!("{set} WHERE order_id = {row}"), []);
+    assert_eq!(changed.unwrap(), 1);
+    drop(foreign);
+    let ended = place.finish(&[]);
+    let says = "differs in 2 rows:\n  - for no reason that this run has counted; ";
+    assert!(ended.stdout.contains(says), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("silen"), "{}", ended.stdout);
 }

@@ -65,10 +65,10 @@ pub struct Options {
     #[arg(long, default_value = "direct", value_parser = ["direct"])]
     pub runner: String,
 
-    /// Number of worker threads [default: one a core]
+    /// Number of worker threads, 256 at most; 0 is one a core
     #[arg(long = "direct_num_workers", alias = "direct-num-workers", value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub direct_num_workers: Option<u16>,
+          default_value = "0", value_parser = workers)]
+    pub direct_num_workers: u16,
 
     /// Print the pipeline as a Mermaid flow chart, and end
     #[arg(long)]
@@ -81,6 +81,18 @@ pub struct Options {
     /// How many conversations to generate [default with --seed: 400]
     #[arg(long, value_name = "N")]
     pub conversations: Option<u32>,
+}
+
+/// With more threads than this, elements are handed from one to another for longer than they are worked on.
+const MOST_WORKERS: u16 = 256;
+
+fn workers(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(workers) if workers <= MOST_WORKERS => Ok(workers),
+        _ => Err(format!(
+            "write a whole number from 1 to {MOST_WORKERS}, or 0 for one worker a core"
+        )),
+    }
 }
 
 /// Longer than anybody waits; clocks and timestamps still have room for it.
@@ -160,7 +172,7 @@ mod tests {
         let refusals: [(&[&str], &str); 5] = [
             (&["--publish_interval", "5"], "such as 500ms"),
             (&["--runner", "flink"], "possible values: direct"),
-            (&["--direct_num_workers", "0"], "1..=1024"),
+            (&["--direct_num_workers", "257"], "from 1 to 256"),
             (&["--input", "x", "--seed", "1"], "cannot be used with"),
             (&["--no_such_flag"], "unexpected argument"),
         ];

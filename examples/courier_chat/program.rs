@@ -73,8 +73,9 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     let pipeline = pipeline.map_err(|error| error.to_string())?;
 
     let mut runner = DirectRunner::new();
-    if let Some(workers) = options.direct_num_workers {
-        runner = runner.workers(usize::from(workers));
+    // None is as many as there are cores, as in Beam.
+    if options.direct_num_workers > 0 {
+        runner = runner.workers(usize::from(options.direct_num_workers));
     }
     let progress = Progress::start();
     stop_on_ctrl_c(&runtime, runner.stop_handle(), progress.clone());

@@ -4,7 +4,7 @@ use crate::child::{EXPECTED, Place};
 
 #[test]
 fn wrong_flags_are_refused_as_usage() {
-    let refusals: [(&[&str], &[&str]); 11] = [
+    let refusals: [(&[&str], &[&str]); 12] = [
         (
             &["--no_such_flag"],
             &["unexpected argument", "--no_such_flag"],
@@ -27,7 +27,11 @@ fn wrong_flags_are_refused_as_usage() {
             &["--runner", "flink"],
             &["flink", "possible values: direct"],
         ),
-        (&["--direct_num_workers", "0"], &["1..=1024"]),
+        (
+            &["--direct_num_workers", "257"],
+            &["257", "from 1 to 256, or 0 for one worker a core"],
+        ),
+        (&["--direct_num_workers=-1"], &["-1", "from 1 to 256"]),
         (
             &["--streaming", "perhaps"],
             &["possible values: true, false"],

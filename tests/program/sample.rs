@@ -30,8 +30,10 @@ fn assert_expected(place: &Place, ended: &Ended) {
 
 #[test]
 fn streaming_and_batch_and_any_number_of_workers_give_the_expected_file() {
-    let ways: [&[&str]; 6] = [
+    let ways: [&[&str]; 7] = [
         &[],
+        // As in Beam: one a core.
+        &["--direct_num_workers", "0"],
         &["--direct_num_workers", "1"],
         &["--direct-num-workers", "3"],
         &["--streaming", "false"],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pipeline_core::prelude::*;
 use pipeline_core::runners::direct::StopHandle;
-use pipeline_gcp::bigquery::{BigQuery, LocalWarehouse};
+use pipeline_gcp::bigquery::{BigQuery, BigQueryError, BigQueryErrorKind, LocalWarehouse};
 use pipeline_gcp::pubsub::PubSub;
 
 use super::feed::{Feed, Publisher, SUBSCRIPTION};
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         .map_err(|error| format!("the tokio runtime cannot start: {error}"))?;
     let open = open_input(options)?;
     try_outputs(options)?;
-    let warehouse = LocalWarehouse::open(&options.warehouse).map_err(|e| e.to_string())?;
+    let warehouse = LocalWarehouse::open(&options.warehouse).map_err(not_opened)?;
     let warehouse: Arc<dyn BigQuery> = Arc::new(warehouse);
     let in_warehouse = |error| format!("{error} (warehouse {})", options.warehouse.display());
     let prepared = runtime.block_on(prepare(&*warehouse));
@@ -131,6 +131,18 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         agreement,
     })?;
     Ok(ending)
+}
+
+/// Says why the warehouse was not opened, with what helps a person who has flags and no program.
+fn not_opened(error: BigQueryError) -> Message {
+    match error.kind() {
+        BigQueryErrorKind::AlreadyOpen { dir, holder } => format!(
+            "--warehouse {}: is being written by another process{holder}; wait for its end, stop it, or name another \
+             folder",
+            dir.display()
+        ),
+        _ => error.to_string(),
+    }
 }
 
 /// Prints to standard output. A reader that has gone (`| head`) has seen enough: no reason to fail.

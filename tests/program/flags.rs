@@ -108,6 +108,7 @@ fn drawing_touches_nothing() {
             chart.contains(source) && chart.contains("WriteFinal"),
             "{chart}"
         );
+        assert!(chart.contains(">Sessions of 30m<"), "{chart}");
         let left = std::fs::read_dir(place.path()).unwrap().count();
         assert_eq!(left, 0, "{flags:?} left files behind");
     }

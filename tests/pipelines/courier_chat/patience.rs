@@ -59,9 +59,13 @@ fn city(order_id: i64) -> CityEvent {
     }
 }
 
-/// Joins what the stream brings; returns rows as (order, messages, version), in the order of their versions, and
-/// what was told to have no partner, with its time.
-fn joined(stream: &TestStream<Part>) -> (Vec<(i64, i64, i64)>, Vec<(String, Timestamp)>) {
+/// A row: order, messages, version.
+type Row = (i64, i64, i64);
+/// What was told to have no partner, and the time of that.
+type Lone = (String, Timestamp);
+
+/// Joins what the stream brings; returns the rows, each order's by version, and what had no partner.
+fn joined(stream: &TestStream<Part>) -> (Vec<Row>, Vec<Lone>) {
     let mut ways = Vec::new();
     for workers in [1, 3] {
         let rows = Arc::new(Mutex::new(Vec::new()));
@@ -115,7 +119,7 @@ fn joined(stream: &TestStream<Part>) -> (Vec<(i64, i64, i64)>, Vec<(String, Time
     ways.remove(0)
 }
 
-fn lone(text: &str, at: Timestamp) -> (String, Timestamp) {
+fn lone(text: &str, at: Timestamp) -> Lone {
     (text.to_owned(), at)
 }
 

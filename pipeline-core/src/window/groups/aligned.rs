@@ -153,3 +153,23 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
 
 /// The number of emptied tables that are kept for windows to come.
 const SPARE_TABLES: usize = 4;
+
+#[cfg(test)]
+impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
+    /// Every window is where its time says; returns the earliest time still to be emitted.
+    pub(super) fn assert_sound(&self, stage: &Stage<'_, A>) -> Option<crate::time::Timestamp> {
+        let current = self.current.iter().map(|(window, table)| (window, table));
+        let open: Vec<_> = current.chain(&self.open).collect();
+        assert!(open.iter().all(|(window, _)| !stage.has_ended(**window)));
+        let mut ended = self.ended.keys();
+        assert!(ended.all(|window| stage.has_ended(*window) && !stage.has_expired(*window)));
+        let groups = open.iter().flat_map(|(_, table)| table.iter());
+        groups.map(|(_, group)| group.output_time).min()
+    }
+
+    /// Returns the number of (key, window) that are kept.
+    pub(super) fn kept(&self) -> usize {
+        let ended: usize = self.ended.values().map(KeyTable::len).sum();
+        ended + self.open_groups() as usize
+    }
+}

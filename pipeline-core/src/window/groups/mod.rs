@@ -16,7 +16,7 @@
 mod aligned;
 mod merging;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::panic)]
 mod tests;
 
 use crate::batch::Stamp;

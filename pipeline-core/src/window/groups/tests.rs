@@ -81,10 +81,11 @@ impl Numbers {
                 output_time,
             };
             let added = self.groups.add(&self.gather, key, arrival);
-            assert!(matches!(
-                added,
-                Ok(Admission::Taken | Admission::DroppedLate)
-            ));
+            match added {
+                Ok(Admission::Taken) => assert_eq!(self.groups.current_key(), Some(&key)),
+                Ok(Admission::DroppedLate) => {}
+                Err(_) => panic!("no user code can fail here"),
+            }
             self.assert_sound();
         }
     }
@@ -201,9 +202,24 @@ fn what_has_expired_is_gone_and_not_copied() {
         let mut numbers = Numbers::new(accumulating(windows));
         numbers.add(1, 0);
         numbers.add(2, 0);
+        assert_eq!(numbers.groups.open_groups(), 2);
         // Fired, and kept for late elements.
         assert_eq!(numbers.advance(10).len(), 2);
         assert_eq!((numbers.kept().0, numbers.gather.copies.get()), (2, 2));
+        assert_eq!(numbers.groups.open_groups(), 0);
+        // Late elements of the very window.
+        numbers.add(2, 0);
+        assert_eq!(
+            panes(&numbers.advance(11)).last().map(|pane| pane.2),
+            Some(1)
+        );
+        numbers.add(2, 0);
+        assert_eq!(
+            panes(&numbers.advance(12)).last().map(|pane| pane.2),
+            Some(2)
+        );
+        let copies = numbers.gather.copies.replace(2);
+        assert_eq!(copies, 4);
         numbers.advance(29);
         assert_eq!(numbers.kept().0, 2);
         numbers.advance(30);

@@ -309,7 +309,9 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             assert!(due.is_some_and(|due| sessions.timer <= due));
             let mut queued = self.timers.iter().map(|Reverse((time, _))| *time);
             assert!(queued.any(|time| time == sessions.timer));
-            for session in &sessions.open {
+            for (at, session) in sessions.open.iter().enumerate() {
+                let mut before = sessions.open[..at].iter();
+                assert!(before.all(|other| other.window != session.window));
                 assert!(!stage.has_expired(session.window));
                 assert_eq!(session.ended, stage.has_ended(session.window));
                 let held = (session.group.dirty && !session.ended).then_some(session);

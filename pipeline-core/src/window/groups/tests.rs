@@ -176,6 +176,37 @@ fn the_time_of_a_pane_is_that_of_the_window_that_grew_under_it() {
 }
 
 #[test]
+fn what_is_pending_in_either_of_two_windows_that_merge_is_pending_in_the_one() {
+    for late in [1, 11] {
+        let lateness = WindowInto::new(AllButTheLast).allowed_lateness(millis(1_000));
+        let mut numbers = Numbers::new(lateness);
+        numbers.add(1, 1);
+        numbers.add(1, 11);
+        numbers.advance(50);
+        numbers.add(1, late);
+        numbers.add(1, 60);
+        let fired = numbers.advance(51);
+        assert_eq!(panes(&fired), [(14, 13, 0)]);
+        assert_eq!(fired[0].1, [late]);
+    }
+}
+
+#[test]
+fn the_times_of_windows_that_merge_are_folded() {
+    for (combiner, time) in [
+        (TimestampCombiner::Earliest, 0),
+        (TimestampCombiner::Latest, 15),
+    ] {
+        let windows = WindowInto::new(Sessions::with_gap(millis(10)));
+        let mut numbers = Numbers::new(windows.timestamp_combiner(combiner));
+        for time in [0, 15, 8] {
+            numbers.add(1, time);
+        }
+        assert_eq!(panes(&numbers.advance(25)), [(25, time, 0)]);
+    }
+}
+
+#[test]
 fn a_late_group_holds_the_watermark_once_it_is_in_a_window_that_has_not_ended() {
     let windows = WindowInto::new(Sessions::with_gap(millis(10)))
         .allowed_lateness(millis(1_000))
@@ -239,6 +270,10 @@ fn a_timer_that_was_overtaken_is_gone_when_it_comes_up() {
     // Each window is due before those that came before it.
     for n in (0..20).rev() {
         numbers.add(1, 20 * n);
+    }
+    // Elements that change no time queue nothing.
+    for _ in 0..5 {
+        numbers.add(1, 0);
     }
     assert_eq!(numbers.kept(), (20, 20));
     assert_eq!(numbers.advance(500).len(), 20);

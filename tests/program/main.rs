@@ -11,7 +11,7 @@
 //! | [`warehouses`] | warehouses that are foreign, in use, or filled before |
 //! | [`stdin`] | standard input, slow and without end |
 //! | [`generated`] | generated conversations |
-//! | [`stop`] | Ctrl-C, once and twice |
+//! | [`stop`] | Ctrl-C, once and twice, and SIGTERM |
 //! | [`live`] | results while the input still comes |
 
 mod child;

@@ -3,6 +3,7 @@
 //! - `oracle`: the rules of grouping, recomputed naively; `programs` and `random_programs` hold
 //!   the engine against it.
 //! - `windows`, `state`, `watermarks`, `lifting`, `combine_into`: one rule each test.
+//! - `transforms`: the values of the other transforms.
 //! - `replay`: seeds, the mode that encodes every edge, the law of keys.
 //!
 //! # Mutations that survive, and why
@@ -27,5 +28,6 @@ mod random_programs;
 mod replay;
 mod state;
 mod support;
+mod transforms;
 mod watermarks;
 mod windows;

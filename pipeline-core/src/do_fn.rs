@@ -47,10 +47,12 @@ use crate::window::{PaneInfo, Window};
 /// }
 ///
 /// let pipeline = Pipeline::build(|p| {
-///     let (even, odd) = p.create("Numbers", vec![1, 2, 3]).par_do("Parity", Parity);
-///     # let _ = (even, odd);
-/// });
-/// # pipeline.unwrap();
+///     let (even, odd) = p.create("Numbers", vec![2, 3]).par_do("Parity", Parity);
+///     even.check("Two", |even| assert_eq!(even, [2]));
+///     odd.check("Three", |odd| assert_eq!(odd, ["3 is odd"]));
+/// })?;
+/// DirectRunner::new().run(&pipeline)?;
+/// # Ok::<(), Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `DoFn`",

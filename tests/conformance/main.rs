@@ -4,7 +4,8 @@
 //!   the engine against it.
 //! - `windows`, `state`, `watermarks`, `lifting`, `combine_into`: one rule each test.
 //! - `transforms`: the values of the other transforms.
-//! - `replay`: seeds, the mode that encodes every edge, the law of keys.
+//! - `replay`: seeds, the mode that encodes every edge, the law of keys; `lossy`: types that serde
+//!   does not carry whole.
 //!
 //! # Mutations that survive, and why
 //!
@@ -22,6 +23,7 @@
 
 mod combine_into;
 mod lifting;
+mod lossy;
 mod oracle;
 mod programs;
 mod random_programs;

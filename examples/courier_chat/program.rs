@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pipeline_core::prelude::*;
-use pipeline_core::runners::direct::StopHandle;
 use pipeline_gcp::bigquery::{BigQuery, BigQueryError, BigQueryErrorKind, LocalWarehouse};
 use pipeline_gcp::pubsub::PubSub;
 
@@ -17,6 +16,7 @@ use super::pipeline::{Input, build};
 use super::places::{may_wait, open_input, try_outputs, write_whole};
 use super::progress::Progress;
 use super::report::{Report, agreement};
+use super::stop::{Signal, stop_on_signal};
 use super::{csv, draw, tables};
 
 /// How the program ended, if not by an error.
@@ -24,8 +24,8 @@ use super::{csv, draw, tables};
 pub enum Ending {
     /// Everything was processed.
     Finished,
-    /// It was stopped.
-    Stopped,
+    /// It was stopped, by that signal.
+    Stopped(Signal),
 }
 
 /// A message for the person who runs the program.
@@ -78,7 +78,8 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         runner = runner.workers(usize::from(options.direct_num_workers));
     }
     let progress = Progress::start();
-    stop_on_ctrl_c(&runtime, runner.stop_handle(), progress.clone());
+    let stopped_by = stop_on_signal(&runtime, runner.stop_handle(), progress.clone());
+    let stopped_by = stopped_by.map_err(|error| format!("signals cannot be heard: {error}"))?;
     let shown = progress.clone();
     runner = runner.report(Duration::from_millis(200), move |counts| shown.show(counts));
     let publisher = if options.streaming {
@@ -112,7 +113,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     write_whole(&options.output(), &file)?;
     let ending = match result.end() {
         End::Finished => Ending::Finished,
-        End::Stopped { .. } => Ending::Stopped,
+        End::Stopped { .. } => Ending::Stopped(stopped_by.signal().unwrap_or(Signal::CtrlC)),
     };
     // With visits open the two cannot agree, and whoever stops a run does not want to wait.
     let agreement = if ending == Ending::Finished {
@@ -169,17 +170,4 @@ async fn prepare(warehouse: &dyn BigQuery) -> Result<(), Message> {
     }
     let created = warehouse.create_view(tables::VIEW_SQL).await;
     created.map_err(|error| error.to_string())
-}
-
-/// Stops the run at the first Ctrl-C, and the program at the second.
-fn stop_on_ctrl_c(runtime: &tokio::runtime::Runtime, stop: StopHandle, progress: Progress) {
-    runtime.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            stop.stop();
-            progress.say("stopping; press Ctrl-C again to quit at once");
-        }
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(130);
-        }
-    });
 }

@@ -19,9 +19,11 @@ pub fn render(title: &str, lines: &Lines<'_>) -> String {
         .iter()
         .find(|(row, _)| row.name.ends_with("2 threads"));
     let pair = pair.map_or(first, |(_, samples)| samples);
+    let width = lines.iter().map(|(row, _)| row.name.len()).max();
+    let width = width.unwrap_or(0);
     let _ = writeln!(
         text,
-        "\n{title}\n{:<32} {:>8} {:>8} {:>8} {:>12} {:>9}",
+        "\n{title}\n{:<width$} {:>8} {:>8} {:>8} {:>12} {:>9}",
         "", "CPU s", "ratio", "wall s", "ns/element", "peak MiB"
     );
     for (row, samples) in lines {
@@ -29,7 +31,7 @@ pub fn render(title: &str, lines: &Lines<'_>) -> String {
         let base = cpu_of(if on_two(row) { pair } else { first });
         let _ = writeln!(
             text,
-            "{:<32} {:>8.3} {:>8.2} {:>8.3} {:>12.1} {:>9.1}",
+            "{:<width$} {:>8.3} {:>8.2} {:>8.3} {:>12.1} {:>9.1}",
             row.name,
             cpu / 1e6,
             cpu / base,

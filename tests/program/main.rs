@@ -12,7 +12,7 @@
 //! | [`stdin`] | standard input, slow and without end |
 //! | [`pipes`] | pipes of another name than `-` |
 //! | [`generated`] | generated conversations |
-//! | [`stop`] | Ctrl-C, once and twice |
+//! | [`stop`] | Ctrl-C, once and twice, and SIGTERM |
 //! | [`live`] | results while the input still comes |
 
 mod child;

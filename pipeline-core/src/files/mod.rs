@@ -22,5 +22,5 @@ pub use background::BackgroundLines;
 pub use compression::{Compression, Decompressed};
 pub use error::FileError;
 pub use input::{Input, expand, open_lines, ranges};
-pub use line::{FileRange, Line, LineOptions};
+pub use line::{Cut, FileRange, Line, LineOptions};
 pub use lines::LineReader;

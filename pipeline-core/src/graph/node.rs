@@ -1,6 +1,7 @@
 //! Nodes: the transforms of the graph.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ pub(crate) struct Node {
     pub(crate) outputs: Vec<CollectionId>,
     pub(crate) factory: Factory,
     pub(crate) finish: Option<Finish>,
+    /// The file, or the pattern of files, that no other node may write.
+    pub(crate) exclusive_path: Option<PathBuf>,
 }
 
 /// Describes a collection that a node to be added produces.
@@ -95,6 +98,7 @@ pub(crate) struct NodeSpec {
     pub(crate) outputs: Vec<OutputSpec>,
     pub(crate) factory: Factory,
     pub(crate) finish: Option<Finish>,
+    pub(crate) exclusive_path: Option<PathBuf>,
 }
 
 impl NodeSpec {
@@ -113,6 +117,7 @@ impl NodeSpec {
             outputs,
             factory: Arc::new(factory),
             finish: None,
+            exclusive_path: None,
         }
     }
 
@@ -172,6 +177,7 @@ impl Graph {
             outputs: outputs.clone(),
             factory: spec.factory,
             finish: spec.finish,
+            exclusive_path: spec.exclusive_path,
         });
         outputs
     }

@@ -37,6 +37,8 @@ use crate::files::{AtomicFile, Compression};
 /// - A source that acknowledges is told that elements are committed before the files are there:
 ///   what it had acknowledged is lost if the process is killed.
 /// - A file is there even if no element came.
+/// - Two sinks of one file are refused when the pipeline is built. Paths are compared as they are
+///   written, made absolute: two names of one file through links are not seen.
 /// - A record that cannot be shown in the format is refused ([`Written`](super::Written)).
 ///
 /// ```
@@ -194,6 +196,13 @@ impl<T: Element> Sink for TextSink<T> {
         let file = AtomicFile::create(self.path(""), self.compression)?;
         let parts = Arc::clone(&self.parts);
         Ok(TextWriter::new((self.format)(), worker, file, parts))
+    }
+
+    fn exclusive_path(&self) -> Option<PathBuf> {
+        let shard = if self.sharded { "-SSSSS-of-NNNNN" } else { "" };
+        let path = self.path(shard);
+        // Where it cannot be made absolute, it cannot be opened either: the run will say so.
+        Some(std::path::absolute(&path).unwrap_or(path))
     }
 
     async fn finish(&self, succeeded: bool) -> Result<()> {

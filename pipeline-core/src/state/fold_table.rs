@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use super::key_table::TABLE_SEED;
 
@@ -16,36 +17,33 @@ pub(crate) type FoldId = u32;
 /// Maps keys to state, in the order in which keys came: no hash order reaches an output.
 ///
 /// It is made for tables that are larger than a processor's near caches, where every line of
-/// memory that is touched counts. Nothing is ever removed alone, so the index is as plain as can
-/// be: a key is at the place that its hash says, or behind it before the next empty place. A key
-/// that is there costs one line of the index, which holds hashes beside the numbers, and one of
-/// the entries.
+/// memory that is touched counts. The index holds only numbers, and the tags that hashbrown keeps
+/// beside them: it stays in a near cache when the entries no longer do.
 pub(crate) struct FoldTable<K, S> {
-    /// A power of two of places, at most half of them taken; none before the first key.
-    index: Vec<Place>,
+    index: HashTable<FoldId>,
     /// All are taken; the `Option` is there to be looked at: see [`FoldTable::is_taken`].
     entries: Vec<Option<(K, S)>>,
+    /// The hash of each entry, for when the index grows.
+    hashes: Vec<FoldHash>,
     hasher: FixedState,
 }
-
-/// A place of the index.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    hash: FoldHash,
-    /// The number of the key, plus one; 0 in an empty place.
-    next: u32,
-}
-
-const LEAST_PLACES: usize = 16;
 
 impl<K, S> Default for FoldTable<K, S> {
     fn default() -> Self {
         FoldTable {
-            index: Vec::new(),
+            index: HashTable::new(),
             entries: Vec::new(),
+            hashes: Vec::new(),
             hasher: FixedState::with_seed(TABLE_SEED),
         }
     }
+}
+
+/// Spreads a hash over the bits that the index looks at: the lowest for the place, the highest to
+/// tell neighbours apart.
+#[inline]
+fn wide(hash: FoldHash) -> u64 {
+    u64::from(hash) | u64::from(hash) << 32
 }
 
 impl<K: Hash + Eq, S> FoldTable<K, S> {
@@ -58,12 +56,12 @@ impl<K: Hash + Eq, S> FoldTable<K, S> {
         (self.hasher.hash_one(key) >> 32) as u32
     }
 
-    /// Returns a key of that hash, if there is one: nearly always the key in question. It
-    /// looks at the index only. A loop over many keys that first asks this for all of them does
-    /// not wait for memory key by key.
+    /// Returns a key that may be the one of that hash, if there is one: mostly the key in
+    /// question. It looks at the index only. A loop over many keys that first asks this for all of
+    /// them does not wait for memory key by key.
     #[inline]
     pub(crate) fn candidate(&self, hash: FoldHash) -> Option<FoldId> {
-        self.find_where(hash, |_| true)
+        self.index.find(wide(hash), |_| true).copied()
     }
 
     /// Tells whether a key has that number, whichever. It brings the key into the processor's
@@ -88,49 +86,19 @@ impl<K: Hash + Eq, S> FoldTable<K, S> {
     where
         K: Borrow<Q>,
     {
-        self.find_where(hash, |id| self.is_at(id, key))
-    }
-
-    #[inline]
-    fn find_where(&self, hash: FoldHash, is_key: impl Fn(FoldId) -> bool) -> Option<FoldId> {
-        let mask = self.index.len().wrapping_sub(1);
-        let mut at = hash as usize;
-        loop {
-            let place = self.index.get(at & mask)?;
-            let id = place.next.checked_sub(1)?;
-            if place.hash == hash && is_key(id) {
-                return Some(id);
-            }
-            at += 1;
-        }
+        let found = self.index.find(wide(hash), |id| self.is_at(*id, key));
+        found.copied()
     }
 
     /// Adds a key that is not there, and returns its number.
     pub(crate) fn insert(&mut self, hash: FoldHash, key: K, state: S) -> FoldId {
         let id = self.entries.len() as FoldId;
         self.entries.push(Some((key, state)));
-        if 2 * self.entries.len() > self.index.len() {
-            self.grow();
-        }
-        self.occupy(Place { hash, next: id + 1 });
+        self.hashes.push(hash);
+        let hashes = &self.hashes;
+        self.index
+            .insert_unique(wide(hash), id, |id| wide(hashes[*id as usize]));
         id
-    }
-
-    fn grow(&mut self) {
-        let places = (2 * self.index.len()).max(LEAST_PLACES);
-        let before = std::mem::replace(&mut self.index, vec![Place::default(); places]);
-        for place in before.into_iter().filter(|place| place.next > 0) {
-            self.occupy(place);
-        }
-    }
-
-    fn occupy(&mut self, place: Place) {
-        let mask = self.index.len() - 1;
-        let mut at = place.hash as usize & mask;
-        while self.index[at].next > 0 {
-            at = (at + 1) & mask;
-        }
-        self.index[at] = place;
     }
 
     /// Returns the state of a key by its number.
@@ -153,12 +121,13 @@ impl<K: Hash + Eq, S> FoldTable<K, S> {
     /// Moves all keys out, in the order of their numbers; capacity stays, unless it is far more
     /// than was needed.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (K, S)> {
-        if self.index.len() / 32 > self.entries.len() {
+        if self.index.capacity() / 32 > self.entries.len() {
             // To clear it again and again would cost more than the few keys are worth.
-            self.index = Vec::new();
+            self.index = HashTable::new();
         } else {
-            self.index.fill(Place::default());
+            self.index.clear();
         }
+        self.hashes.clear();
         self.entries.drain(..).flatten()
     }
 }

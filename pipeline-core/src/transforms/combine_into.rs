@@ -2,16 +2,19 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::combine::CombineFn;
 use super::lift::{Lift, Partial};
-use crate::batch::{Batch, Stamp};
+use crate::batch::Batch;
 use crate::coder::{Element, Key};
 use crate::error::Result;
 use crate::graph::{Kind, Lowered, Operator, Progress, Receiver};
 use crate::pcollection::PCollection;
-use crate::user_code::{Current, Fault, guarded};
+use crate::time::Timestamp;
+use crate::user_code::{Fault, describe, guarded};
+use crate::window::Window;
 
 impl<T: Element> PCollection<T> {
     /// Combines values per key and window as
@@ -34,7 +37,7 @@ impl<T: Element> PCollection<T> {
     ///         })
     ///         .filter("Often", |(_, count)| *count > 1)
     ///         .map("Word", |(word, _)| word)
-    ///         .check("ToBe", |words| {
+    ///         .check("ToBe", |mut words| {
     ///             words.sort();
     ///             assert_eq!(words, ["be", "to"]);
     ///         });
@@ -46,7 +49,7 @@ impl<T: Element> PCollection<T> {
         &self,
         name: &str,
         combine_fn: F,
-        f: impl Fn(T, &mut Keyed<'_, K, F>) + Send + Sync + 'static,
+        f: impl Fn(&T, &mut Keyed<'_, K, F>) + Send + Sync + 'static,
     ) -> PCollection<(K, F::Output)> {
         self.apply(name, |input: PCollection<T>| {
             let path = input.pipeline().graph().scope.join("/");
@@ -55,11 +58,11 @@ impl<T: Element> PCollection<T> {
             let lifted: PCollection<(K, Partial<F::Accumulator>)> =
                 input.transform("Lift", Kind::CombineLift, move |context, out| {
                     let lift = Lift::new(context, lift_fn.clone(), &assigned, bounded, out);
-                    Ok(Lowered::driven::<T>(CombineInto {
+                    Ok(Lowered::driven(CombineInto {
+                        element: PhantomData,
                         f: Arc::clone(&f),
                         lift,
                         path: context.path(),
-                        current: Current::none(),
                     }))
                 });
             lifted.hold_keys_to_their_law(&path);
@@ -71,7 +74,8 @@ impl<T: Element> PCollection<T> {
 /// Takes the keys and values that [`PCollection::combine_into`] combines.
 pub struct Keyed<'a, K: Key, F: CombineFn> {
     lift: &'a mut Lift<K, F>,
-    stamp: Stamp,
+    window: Window,
+    output_time: Timestamp,
     in_combine_fn: &'a mut bool,
 }
 
@@ -87,16 +91,17 @@ impl<K: Key, F: CombineFn> Keyed<'_, K, F> {
         Q: Hash + Eq + ?Sized,
     {
         *self.in_combine_fn = true;
-        self.lift.add_borrowed(key, value, self.stamp);
+        self.lift
+            .add_borrowed(key, value, self.window, self.output_time);
         *self.in_combine_fn = false;
     }
 }
 
 struct CombineInto<T, K, F: CombineFn, G> {
+    element: PhantomData<fn(T)>,
     f: Arc<G>,
     lift: Lift<K, F>,
     path: Arc<str>,
-    current: Current<T>,
 }
 
 impl<T, K, F, G> Receiver<T> for CombineInto<T, K, F, G>
@@ -104,17 +109,20 @@ where
     T: Element,
     K: Key,
     F: CombineFn,
-    G: Fn(T, &mut Keyed<'_, K, F>),
+    G: Fn(&T, &mut Keyed<'_, K, F>),
 {
     fn push(&mut self, batch: &mut Batch<T>) -> Result<()> {
-        let (f, lift, current) = (&self.f, &mut self.lift, &mut self.current);
-        let mut in_combine_fn = false;
+        let (f, lift) = (&self.f, &mut self.lift);
+        let (mut in_combine_fn, mut next) = (false, 0);
         let done = guarded(|| {
-            for (value, stamp) in batch.drain() {
-                current.set(&value);
+            for value in &batch.values {
+                let stamp = batch.stamp(next);
+                next += 1;
+                let output_time = lift.begin(stamp);
                 let mut keyed = Keyed {
                     lift: &mut *lift,
-                    stamp,
+                    window: stamp.window,
+                    output_time,
                     in_combine_fn: &mut in_combine_fn,
                 };
                 f(value, &mut keyed);
@@ -128,9 +136,12 @@ where
             if in_combine_fn {
                 failed.at(&self.path, lift.what(), lift.describe_key())
             } else {
-                failed.at(&self.path, "combine_into", self.current.describe())
+                let element = next.checked_sub(1).and_then(|at| batch.values.get(at));
+                failed.at(&self.path, "combine_into", element.map(describe))
             }
-        })
+        })?;
+        batch.clear();
+        Ok(())
     }
 }
 
@@ -139,7 +150,7 @@ where
     T: Element,
     K: Key,
     F: CombineFn,
-    G: Fn(T, &mut Keyed<'_, K, F>),
+    G: Fn(&T, &mut Keyed<'_, K, F>),
 {
     fn end_bundle(&mut self, input: Progress) -> Result<Progress> {
         self.lift.end_bundle(input)

@@ -125,6 +125,15 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
 
     const FLUSH_ENTRIES: usize = FLUSH_BYTES / (size_of::<(K, F::Accumulator, Tally)>() + 32);
 
+    /// Has values added to the table of a window from now on, and returns their output time.
+    #[inline]
+    pub(super) fn begin(&mut self, stamp: Stamp) -> Timestamp {
+        if !self.windows_merge {
+            self.select(stamp.window);
+        }
+        self.combiner.assign(stamp.window, stamp.timestamp)
+    }
+
     fn select(&mut self, window: Window) {
         if self.current.0 != window {
             let table = self.rest.remove(&window).unwrap_or_default();
@@ -181,8 +190,7 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
     /// Adds elements that share a window, and so a table. A block of keys is looked up together
     /// before the first is added, so that the processor waits for memory once for many.
     fn add_all(&mut self, elements: &mut Vec<(K, F::Input)>, stamp: Stamp) {
-        self.select(stamp.window);
-        let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
+        let output_time = self.begin(stamp);
         let mut found = std::mem::take(&mut self.found);
         let table = &self.current.1.accumulators;
         found.extend(elements.iter().map(|(key, _)| (table.hash(key), None)));
@@ -207,18 +215,22 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         self.found = found;
     }
 
-    /// Adds a value of a key that is borrowed: it is made only if it is not there.
+    /// Adds a value of a key that is borrowed: it is made only if it is not there. The window is
+    /// one for which [`Lift::begin`] gave the output time.
     #[inline]
-    pub(super) fn add_borrowed<Q>(&mut self, key: &Q, value: F::Input, stamp: Stamp)
-    where
+    pub(super) fn add_borrowed<Q>(
+        &mut self,
+        key: &Q,
+        value: F::Input,
+        window: Window,
+        output_time: Timestamp,
+    ) where
         K: Borrow<Q> + for<'q> From<&'q Q>,
         Q: Hash + Eq + ?Sized,
     {
         if self.windows_merge {
-            return self.add_merging(K::from(key), value, stamp);
+            return self.add_merging(K::from(key), value, window, output_time);
         }
-        self.select(stamp.window);
-        let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
         let table = &self.current.1.accumulators;
         let hash = table.hash(key);
         let id = match table.find(hash, key) {
@@ -229,10 +241,8 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
     }
 
     /// Adds an element of windows that merge.
-    fn add_merging(&mut self, key: K, value: F::Input, stamp: Stamp) {
+    fn add_merging(&mut self, key: K, value: F::Input, window: Window, output_time: Timestamp) {
         let (combine_fn, what) = (&self.combine_fn, &self.what);
-        let window = stamp.window;
-        let output_time = self.combiner.assign(window, stamp.timestamp);
         let mut new = false;
         let slot = self.merging.entry((key, window), || {
             what.set("create_accumulator");
@@ -333,15 +343,15 @@ impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
         let done = guarded(|| {
             if self.windows_merge {
                 for ((key, value), stamp) in batch.drain() {
-                    self.add_merging(key, value, stamp);
+                    let output_time = self.begin(stamp);
+                    self.add_merging(key, value, stamp.window, output_time);
                 }
             } else if let Stamps::Same(stamp) = batch.stamps {
                 self.add_all(&mut batch.values, stamp);
             } else if let Stamps::Each(stamps) = &mut batch.stamps {
                 let stamps = stamps.drain(..);
                 for ((key, value), stamp) in batch.values.drain(..).zip(stamps) {
-                    self.select(stamp.window);
-                    let output_time = self.combiner.assign(stamp.window, stamp.timestamp);
+                    let output_time = self.begin(stamp);
                     let hash = self.current.1.accumulators.hash(&key);
                     let found = self.current.1.accumulators.find(hash, &key);
                     self.add((hash, found), key, value, output_time);

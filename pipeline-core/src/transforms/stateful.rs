@@ -25,6 +25,8 @@ use crate::window::{PaneInfo, Window, WindowingStrategy};
 /// it is cleared or its window expires; an element that comes after that is dropped and counted.
 /// Windows that merge are refused when the pipeline is built (Beam does the same). In the global window state does not expire: set a timer that clears it.
 ///
+/// The life cycle is that of a [`DoFn`](crate::DoFn), with timers among the elements of a bundle.
+///
 /// ```
 /// use std::time::Duration;
 /// use pipeline_core::prelude::*;
@@ -124,7 +126,7 @@ pub trait StatefulDoFn: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Lets go of what `setup` took, after the last bundle. Default: nothing.
+    /// Lets go of what `setup` took, after the last bundle or a failure. Default: nothing.
     fn teardown(&mut self) -> Result<(), BoxError> {
         Ok(())
     }

@@ -9,22 +9,31 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use by_hand::By;
 use compact_str::CompactString;
 
 use crate::measure::Row;
 
-pub const ROWS: [Row; 7] = [
+pub const ROWS: [Row; 11] = [
     Row {
-        name: "words by hand, 1 thread",
-        run: |task| by_hand::run(task, 1),
+        name: "words by hand, by line, 1 thread",
+        run: |task| by_hand::run(task, By::Line, 1),
     },
     Row {
-        name: "words by hand, 2 threads",
-        run: |task| by_hand::run(task, 2),
+        name: "words by hand, by line, 2 threads",
+        run: |task| by_hand::run(task, By::Line, 2),
     },
     Row {
-        name: "words by hand, owned, 1 thread",
+        name: "words by hand, by line, owned, 1 thread",
         run: by_hand::run_owned,
+    },
+    Row {
+        name: "words by hand, by block, 1 thread",
+        run: |task| by_hand::run(task, By::Block, 1),
+    },
+    Row {
+        name: "words by hand, by block, 2 threads",
+        run: |task| by_hand::run(task, By::Block, 2),
     },
     Row {
         name: "words renoir, 1 worker",
@@ -35,12 +44,20 @@ pub const ROWS: [Row; 7] = [
         run: |task| renoir::run(task, 2),
     },
     Row {
-        name: "words ours, 1 worker",
-        run: |task| ours::run(task, 1),
+        name: "words ours, flat_map and count, 1 worker",
+        run: |task| ours::run(task, ours::flat_map_and_count, 1),
     },
     Row {
-        name: "words ours, 2 workers",
-        run: |task| ours::run(task, 2),
+        name: "words ours, flat_map and count, 2 workers",
+        run: |task| ours::run(task, ours::flat_map_and_count, 2),
+    },
+    Row {
+        name: "words ours, combine_into, 1 worker",
+        run: |task| ours::run(task, ours::combine_into, 1),
+    },
+    Row {
+        name: "words ours, combine_into, 2 workers",
+        run: |task| ours::run(task, ours::combine_into, 2),
     },
 ];
 
@@ -74,14 +91,8 @@ fn for_words(line: &[u8], mut take: impl FnMut(&str)) {
         Ok(line) => Cow::Borrowed(line),
         Err(_) => String::from_utf8_lossy(&line),
     };
-    let mut rest = &*line;
-    while let Some(start) = rest.bytes().position(|b| b.is_ascii_alphabetic()) {
-        let word = &rest[start..];
-        let end = word.bytes().position(|b| !b.is_ascii_alphabetic());
-        let (word, behind) = word.split_at(end.unwrap_or(word.len()));
-        take(word);
-        rest = behind;
-    }
+    let words = line.split(|letter: char| !letter.is_ascii_alphabetic());
+    words.filter(|word| !word.is_empty()).for_each(&mut take);
 }
 
 fn owned(letters: &[u8]) -> CompactString {

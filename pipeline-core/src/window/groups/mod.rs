@@ -15,6 +15,9 @@
 
 mod aligned;
 mod merging;
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests;
 
 use crate::batch::Stamp;
 use crate::coder::Key;

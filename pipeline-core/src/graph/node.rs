@@ -1,6 +1,7 @@
 //! Nodes: the transforms of the graph.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -80,6 +81,8 @@ pub(crate) struct Node {
     pub(crate) factory: Factory,
     pub(crate) sink: Option<SinkHook>,
     pub(crate) kept: Kept,
+    /// The file, or the pattern of files, that no other node may write.
+    pub(crate) exclusive_path: Option<PathBuf>,
 }
 
 /// Describes a collection that a node to be added produces.
@@ -125,6 +128,7 @@ pub(crate) struct NodeSpec {
     pub(crate) factory: Factory,
     pub(crate) sink: Option<SinkHook>,
     pub(crate) kept: Kept,
+    pub(crate) exclusive_path: Option<PathBuf>,
 }
 
 impl NodeSpec {
@@ -144,6 +148,7 @@ impl NodeSpec {
             factory: Arc::new(factory),
             sink: None,
             kept: Kept::default(),
+            exclusive_path: None,
         }
     }
 
@@ -210,6 +215,7 @@ impl Graph {
             factory: spec.factory,
             sink: spec.sink,
             kept: spec.kept,
+            exclusive_path: spec.exclusive_path,
         });
         outputs
     }

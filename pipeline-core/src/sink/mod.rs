@@ -15,6 +15,7 @@ mod text;
 mod write;
 
 use std::future::Future;
+use std::path::PathBuf;
 
 pub use text::{TextSink, TextWriter};
 pub use write::Written;
@@ -118,6 +119,12 @@ pub trait Sink: Send + Sync + 'static {
     /// stopped in good order), else clears it away as far as it can. Default: nothing to do.
     fn finish(&self, _succeeded: bool) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
+    }
+
+    /// Returns the file, or the pattern of files, that no other sink may write: a pipeline with two
+    /// sinks of the same is refused when it is built. Default: none, the place can be shared.
+    fn exclusive_path(&self) -> Option<PathBuf> {
+        None
     }
 
     /// Returns the greatest number of records of a batch. Default: 1,000.

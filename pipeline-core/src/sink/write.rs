@@ -37,6 +37,7 @@ impl<T: Element> PCollection<T> {
     /// A refused record that nothing consumes ends the job with an error that names it: nothing
     /// is lost silently. See [`Sink`] for an example.
     pub fn write<S: Sink<Item = T>>(&self, name: &str, sink: S) -> Written {
+        let exclusive_path = sink.exclusive_path();
         let sink = Arc::new(sink);
         let output = self.output_like::<BadRecord>().named("refused");
         let hooked = Arc::clone(&sink);
@@ -51,6 +52,7 @@ impl<T: Element> PCollection<T> {
                 Ok(Lowered::driven(write))
             },
         );
+        spec.exclusive_path = exclusive_path;
         spec.sink = Some(Arc::new(move |task| {
             let (sink, path) = (Arc::clone(&hooked), path.clone());
             Box::pin(async move {

@@ -32,6 +32,8 @@ use crate::window::{PaneInfo, Window, WindowingStrategy};
 /// A snapshot holds cells and timers, not the function's own fields: what must survive belongs in
 /// a cell, and what is only gathered goes out in `finish_bundle`.
 ///
+/// The life cycle is that of a [`DoFn`](crate::DoFn), with timers among the elements of a bundle.
+///
 /// ```
 /// use std::time::Duration;
 /// use pipeline_core::prelude::*;
@@ -131,7 +133,7 @@ pub trait StatefulDoFn: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Lets go of what `setup` took, after the last bundle. Default: nothing.
+    /// Lets go of what `setup` took, after the last bundle or a failure. Default: nothing.
     fn teardown(&mut self) -> Result<(), BoxError> {
         Ok(())
     }

@@ -301,7 +301,8 @@ fn refold<A: Aggregate>(stage: &Stage<'_, A>, group: &mut Group<A::Accumulator>,
     group.output_time = combiner.combine(window, group.output_time, group.output_time);
 }
 
-/// Moves a group into another of the same window.
+/// Moves a group into another of the same window. Both are new to that window, since no window of
+/// a key is inside another, so neither has emitted a pane of it.
 fn join<A: Aggregate>(
     stage: &Stage<'_, A>,
     into: &mut Session<A::Accumulator>,
@@ -315,7 +316,6 @@ fn join<A: Aggregate>(
         _ => group.output_time,
     };
     group.dirty |= other.group.dirty;
-    group.panes = group.panes.max(other.group.panes);
     group.accumulator = match (group.accumulator.take(), other.group.accumulator) {
         (Some(mut a), Some(b)) => {
             stage.aggregate.merge(&mut a, b);
@@ -323,4 +323,37 @@ fn join<A: Aggregate>(
         }
         (a, b) => a.or(b),
     };
+}
+
+#[cfg(test)]
+impl<K: Key, A: Aggregate> MergingGroups<K, A> {
+    /// No key is without a window or a timer that comes in time, and no window is past its
+    /// expiry; returns the earliest time still to be emitted on time.
+    pub(super) fn assert_sound(&self, stage: &Stage<'_, A>) -> Option<Timestamp> {
+        let timers = self.timers.iter().map(|Reverse((time, _))| *time);
+        assert!(timers.min().is_none_or(|first| stage.watermark <= first));
+        let mut earliest = None;
+        for (_, sessions) in self.keys.iter() {
+            let due = sessions.open.iter().map(|s| due(stage, s)).min();
+            assert!(due.is_some_and(|due| sessions.timer <= due));
+            let mut queued = self.timers.iter().map(|Reverse((time, _))| *time);
+            assert!(queued.any(|time| time == sessions.timer));
+            for (at, session) in sessions.open.iter().enumerate() {
+                let mut before = sessions.open[..at].iter();
+                assert!(before.all(|other| other.window != session.window));
+                assert!(!stage.has_expired(session.window));
+                assert_eq!(session.ended, stage.has_ended(session.window));
+                let held = (session.group.dirty && !session.ended).then_some(session);
+                let held = held.map(|session| session.group.output_time);
+                earliest = earliest.into_iter().chain(held).min();
+            }
+        }
+        earliest
+    }
+
+    /// Returns the numbers of (key, window) and of timers that are kept.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let windows = self.keys.iter().map(|(_, s)| s.open.len()).sum();
+        (windows, self.timers.len())
+    }
 }

@@ -15,6 +15,9 @@
 
 mod aligned;
 mod merging;
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

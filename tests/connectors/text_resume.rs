@@ -81,7 +81,9 @@ fn write(folder: &Path) {
     let body: String = (0..20).map(lines).collect();
     fs::write(folder.join("a.txt"), format!("\u{feff}{body}last")).unwrap();
     fs::write(folder.join("b.txt"), "").unwrap();
-    fs::write(folder.join("c.txt"), format!("{body}{body}")).unwrap();
+    // Long enough to be shared out.
+    let padded = body.replace("number", &"number ".repeat(100));
+    fs::write(folder.join("c.txt"), padded.repeat(8)).unwrap();
     fs::write(
         folder.join("d.txt.gz"),
         gzip(format!("\u{feff}{body}last").as_bytes()),
@@ -96,6 +98,8 @@ fn every_line_is_read_once_wherever_it_breaks_off() {
     let text = |name: &str| Text::lines(folder.path().join(name).display().to_string());
     for name in ["a.txt", "b.txt", "c.txt", "d.txt.gz", "*"] {
         check(name, &text(name), 1);
+        let shared = text("c.txt").min_split_bytes(50).split(4).unwrap();
+        assert!(shared.len() > 2, "{}", shared.len());
         let small = text(name).min_split_bytes(50).max_line_bytes(12);
         check(name, &small.skip_blank_lines(), 4);
     }
@@ -114,7 +118,7 @@ fn other_files_than_the_snapshots_are_refused() {
     let mut seen = Seen::default();
     let split = |n| text.split(2).unwrap().remove(n);
     let position = read(&text, split(1), None, 1, 3, &mut seen);
-    fs::write(folder.path().join("c.txt"), "x\n".repeat(3_000)).unwrap();
+    fs::write(folder.path().join("c.txt"), "x\n".repeat(30_000)).unwrap();
     let refused = TestPart::open(&text, split(1), Some(position)).err();
     let error = refused.unwrap().to_string();
     assert!(error.contains("not those of the snapshot"), "{error}");

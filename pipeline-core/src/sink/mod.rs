@@ -4,9 +4,9 @@
 //!
 //! What the sinks here promise:
 //!
-//! | sink | an element is there | if a write is tried again | if the run fails | if the process is killed |
-//! |---|---|---|---|---|
-//! | [`TextSink`]: lines, JSON, CSV, dead letters | when the run ends, exactly once | replaced | nothing is there, the old file stays | the same; a temporary file may stay |
+//! | sink | an element is there | if a write is tried again | if the run fails | if the process is killed | with snapshots |
+//! |---|---|---|---|---|---|
+//! | [`TextSink`]: lines, JSON, CSV, dead letters | when the run ends, exactly once | replaced | nothing is there, the old file stays | the same; a temporary file may stay | [transactional](Promise::Transactional): the next run goes on with the temporary files |
 //!
 //! Several sinks of a pipeline publish one after the other: when one of them fails to, those before
 //! it have published.

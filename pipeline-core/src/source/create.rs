@@ -108,3 +108,36 @@ impl<T: Element> Reader<T, ()> for CreateReader<T> {
         Position::of(&(self.length - self.rest.len()))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::testing::TestPart;
+
+    #[test]
+    fn a_list_goes_on_behind_what_was_taken_in() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let list = |length: u32| Create {
+            elements: (0..length).map(|n| (n, Timestamp::MIN)).collect(),
+        };
+        assert_eq!(list(1).resume(), Resume::Position);
+        let open = |length, position| {
+            let list = list(length);
+            TestPart::open(&list, list.split(2).unwrap().remove(1), position)
+        };
+        for taken in 0..=5 {
+            let mut part = open(10, None).unwrap();
+            runtime.block_on(part.read(taken)).unwrap();
+            let position = part.position().unwrap();
+            let mut part = open(10, Some(position.clone())).unwrap();
+            let rest = runtime.block_on(part.read(10)).unwrap();
+            let rest: Vec<u32> = rest.elements.into_iter().map(|e| e.0).collect();
+            assert_eq!(rest, (5 + taken as u32..10).collect::<Vec<_>>());
+            let shorter = open(2, Some(position));
+            assert_eq!(shorter.is_err(), taken > 1, "{taken}");
+        }
+    }
+}

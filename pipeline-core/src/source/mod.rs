@@ -10,7 +10,8 @@
 //! | text files, [`Text`] | [`read_lines`](crate::Pipeline::read_lines), [`read_json`](crate::Pipeline::read_json) | all workers; a compressed file by one | exactly once | is there again in the next run |
 //! | standard input and pipes, [`Text`] | the same | one worker, and a thread that waits | exactly once | is gone: a pipe cannot be read again |
 //!
-//! None of them acknowledges anything. A record that cannot be read as what it should be is a dead
+//! A run that resumes from a snapshot goes on where it was; only standard input and pipes cannot
+//! ([`Resume`]). None of them acknowledges anything. A record that cannot be read as what it should be is a dead
 //! letter, never dropped; what is skipped is counted.
 
 mod create;

@@ -215,8 +215,9 @@ fn parts_become_one_file_and_their_temporary_files_go() {
         part.write(&[b'x'; 200_000]).unwrap();
         part.write(b" three").unwrap();
         empty.write(b"").unwrap();
-        whole.append(empty, FilePosition::default()).unwrap();
-        whole.append(part, head).unwrap();
+        whole.append(&mut empty, FilePosition::default()).unwrap();
+        whole.append(&mut part, head).unwrap();
+        drop((empty, part));
         whole.write(b" four").unwrap();
         assert_eq!(names(&folder).len(), 1);
         let named = folder.path().join(format!("named.{suffix}"));
@@ -277,5 +278,53 @@ proptest! {
         file.commit().unwrap();
         let written = if gzip { unpack(&path) } else { fs::read(&path).unwrap() };
         prop_assert!(written == expected);
+    }
+}
+
+#[test]
+fn a_saved_file_outlives_its_value_and_goes_on_where_it_was_saved() {
+    let compression = Compression::Auto;
+    for suffix in ["txt", "gz"] {
+        let folder = Scratch::new("saved");
+        let path = folder.path().join("out").with_extension(suffix);
+        let tag = AtomicFile::new_tag(&path).unwrap();
+        let mut number = 3;
+        let mut create =
+            || AtomicFile::create_tagged(&path, compression, &tag, &mut number).unwrap();
+        drop(create());
+        assert_eq!(names(&folder).len(), 0, "it was not saved");
+        let (mut file, mut other) = (create(), create());
+        file.write(b"one ").unwrap();
+        let (name, position) = file.save().unwrap();
+        assert_eq!(name, format!(".out.{suffix}.{tag}-4.part"));
+        file.write(&[b'x'; 200_000]).unwrap();
+        other.save().unwrap();
+        drop((file, other));
+        assert_eq!(names(&folder).len(), 2);
+        // A tag that is a beginning of it is another.
+        let (begun, _) = tag.split_at(tag.len() - 1);
+        AtomicFile::remove_tagged(&path, begun, &[]).unwrap();
+        assert_eq!(names(&folder).len(), 2);
+        AtomicFile::remove_tagged(&path, &tag, &[&name]).unwrap();
+        assert_eq!(names(&folder), [name.as_str()]);
+        for _ in 0..2 {
+            let resumed = AtomicFile::resume(&path, compression, &name, position);
+            resumed.unwrap().write(b"two").unwrap();
+        }
+        let mut file = AtomicFile::resume(&path, compression, &name, position).unwrap();
+        file.write(b"x").unwrap();
+        let (_, longer) = file.save().unwrap();
+        file.truncate_to(position).unwrap();
+        file.write(b"2").unwrap();
+        assert_eq!(file.save().unwrap().1, longer);
+        file.commit().unwrap();
+        let written = if suffix == "gz" {
+            unpack(&path)
+        } else {
+            fs::read(&path).unwrap()
+        };
+        assert_eq!(written, b"one 2");
+        assert!(AtomicFile::resume(&path, compression, &name, position).is_err());
+        assert!(!AtomicFile::is_there(&path, &name));
     }
 }

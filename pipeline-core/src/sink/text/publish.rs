@@ -95,12 +95,14 @@ fn publish_whole(mut parts: Vec<Part>) -> Result<(), FileError> {
         return Ok(());
     };
     let mut whole = begun(first)?;
-    let mut rest: Vec<Part> = parts.collect();
-    for part in &mut rest {
-        add(&mut whole, part, false)?;
+    let mut saved = Vec::new();
+    for mut part in parts {
+        add(&mut whole, &mut part, false)?;
+        // What a snapshot names is needed until the whole is there.
+        saved.extend(part.file.is_saved().then_some(part.file));
     }
     whole.commit()?;
-    rest.into_iter().for_each(|part| part.file.remove());
+    saved.into_iter().for_each(AtomicFile::remove);
     Ok(())
 }
 

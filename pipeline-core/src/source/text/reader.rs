@@ -74,7 +74,7 @@ impl TextReader {
         let options = self.text.options.block_bytes(block_bytes(input.length()?));
         let compression = self.text.compression;
         let mut range = *range;
-        let mut opened = |range: FileRange, skip_to, counted| {
+        let opened = |range: FileRange, skip_to, counted| {
             let lines = open_lines(input, compression, range, options)?;
             let lines = if input.may_block()? {
                 let lines = BackgroundLines::spawn(lines, BACKGROUND_LINES);

@@ -334,7 +334,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         assert!(timers.min().is_none_or(|first| stage.watermark <= first));
         let mut earliest = None;
         for (_, sessions) in self.keys.iter() {
-            let due = sessions.open.iter().map(|s| due(stage, s)).min();
+            let due = sessions.open.iter().map(|s| due(stage.strategy, s)).min();
             assert!(due.is_some_and(|due| sessions.timer <= due));
             let mut queued = self.timers.iter().map(|Reverse((time, _))| *time);
             assert!(queued.any(|time| time == sessions.timer));

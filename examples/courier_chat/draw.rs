@@ -11,6 +11,7 @@ use pipeline_gcp::bigquery::{
 use pipeline_gcp::pubsub::LocalPubSub;
 
 use super::feed::SUBSCRIPTION;
+use super::file_source::{FileSource, OpenInput};
 use super::options::Options;
 use super::pipeline::{Input, build};
 use super::program::Message;
@@ -26,11 +27,8 @@ pub fn draw(options: &Options) -> Result<String, Message> {
             name: SUBSCRIPTION.into(),
         }
     } else {
-        Input::File {
-            open: Arc::new(|| Ok(Box::new(std::io::empty()))),
-            counts: Arc::default(),
-            may_wait: false,
-        }
+        let open: OpenInput = Arc::new(|| Ok(Box::new(std::io::empty())));
+        Input::File(FileSource::new(open, Arc::default(), false))
     };
     let warehouse: Arc<dyn BigQuery> = Arc::new(NoWarehouse);
     let dead_letters = TextSink::dead_letters(options.dead_letter_output());

@@ -4,9 +4,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex};
 
 use pipeline_core::prelude::*;
+use pipeline_core::source::Resume;
 use tokio::sync::mpsc;
 
 use super::input::{LineCounts, LineReader};
+use super::position::{Position, SavedPosition};
 use super::record::Record;
 
 /// Opens an input: once for each run.
@@ -30,10 +32,24 @@ pub fn lines(input: Box<dyn Read + Send>) -> Lines {
 ///
 /// A message has the time at which it was sent; an order event and what is no valid record come at
 /// [`Timestamp::MIN`], which is the watermark of a bounded source until it ends.
+#[derive(Clone)]
 pub struct FileSource {
     open: OpenInput,
     counts: Arc<Mutex<LineCounts>>,
     may_wait: bool,
+    position: Arc<Position>,
+    resumed: Option<Behind>,
+}
+
+/// Where a run goes on in its input.
+#[derive(Clone)]
+pub struct Behind {
+    /// What a run before had taken in.
+    pub position: SavedPosition,
+    /// Its snapshot.
+    pub epoch: u64,
+    /// Names the input.
+    pub input: String,
 }
 
 impl FileSource {
@@ -45,7 +61,17 @@ impl FileSource {
             open,
             counts,
             may_wait,
+            position: Arc::new(Position::at(SavedPosition::default())),
+            resumed: None,
         }
+    }
+
+    /// Tells `position` what is taken in, and goes on behind what a run before had taken in.
+    #[must_use]
+    pub fn following(mut self, position: Arc<Position>, resumed: Option<Behind>) -> Self {
+        self.position = position;
+        self.resumed = resumed;
+        self
     }
 }
 
@@ -65,33 +91,52 @@ impl Source for FileSource {
 
     fn open(&self, (): (), _: &ReadContext) -> Result<FileReader, Error> {
         let (open, counts) = (Arc::clone(&self.open), Arc::clone(&self.counts));
-        Ok(FileReader(if self.may_wait {
+        let records = if self.may_wait {
             Records::Ahead(read_ahead(open, counts)?)
         } else {
-            Records::Here(Box::new(opened(&open, counts)?))
-        }))
+            let mut lines = opened(&open, counts)?;
+            if let Some(behind) = &self.resumed {
+                let skipped = (behind.position).skip(&mut lines, &behind.input, behind.epoch);
+                skipped.map_err(Error::connector)?;
+            }
+            Records::Here(Box::new(lines))
+        };
+        Ok(FileReader {
+            records,
+            position: Arc::clone(&self.position),
+        })
+    }
+
+    /// The position is kept beside the pipeline, as that of a publisher is.
+    fn resume(&self) -> Resume {
+        Resume::Position
     }
 }
 
 /// Reads lines for a [`FileSource`].
-pub struct FileReader(Records);
+pub struct FileReader {
+    records: Records,
+    position: Arc<Position>,
+}
 
 enum Records {
     Here(Box<Lines>),
-    Ahead(mpsc::Receiver<Result<Record, Error>>),
+    Ahead(mpsc::Receiver<Result<Counted, Error>>),
 }
+
+/// A record, with the counts of the lines up to it; at the end of the input, the counts alone.
+type Counted = (Option<Record>, LineCounts);
 
 fn opened(open: &OpenInput, counts: Arc<Mutex<LineCounts>>) -> Result<Lines, Error> {
     let input = open().map_err(|error| Error::io("opening the input", error))?;
     Ok(lines(input).telling(counts))
 }
 
-fn next(lines: &mut Lines) -> Option<Result<Record, Error>> {
-    match lines.next_line() {
-        Ok(Some(line)) => Some(Ok(Record::from_line(line))),
-        Ok(None) => None,
-        Err(error) => Some(Err(Error::io("reading the input", error))),
-    }
+fn next(lines: &mut Lines) -> Result<Counted, Error> {
+    let line = lines.next_line();
+    let line = line.map_err(|error| Error::io("reading the input", error))?;
+    let record = line.map(Record::from_line);
+    Ok((record, lines.counts()))
 }
 
 /// Reads on a thread, which ends when nobody wants its records any more. To open a pipe may take as long as to read it,
@@ -99,7 +144,7 @@ fn next(lines: &mut Lines) -> Option<Result<Record, Error>> {
 fn read_ahead(
     open: OpenInput,
     counts: Arc<Mutex<LineCounts>>,
-) -> Result<mpsc::Receiver<Result<Record, Error>>, Error> {
+) -> Result<mpsc::Receiver<Result<Counted, Error>>, Error> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     let read = move || {
         let mut lines = match opened(&open, counts) {
@@ -110,9 +155,10 @@ fn read_ahead(
                 return;
             }
         };
-        while let Some(record) = next(&mut lines) {
-            let failed = record.is_err();
-            if sender.blocking_send(record).is_err() || failed {
+        loop {
+            let record = next(&mut lines);
+            let is_last = !matches!(record, Ok((Some(_), _)));
+            if sender.blocking_send(record).is_err() || is_last {
                 return;
             }
         }
@@ -125,23 +171,37 @@ fn read_ahead(
 
 impl Reader<Record, ()> for FileReader {
     async fn read(&mut self, batch: &mut ReadBatch<Record, ()>) -> Result<ReadStatus, Error> {
-        while batch.room() > 0 {
-            let record = match &mut self.0 {
+        let mut last = None;
+        let status = loop {
+            if batch.room() == 0 {
+                break ReadStatus::More;
+            }
+            let counted = match &mut self.records {
                 Records::Here(lines) => next(lines),
-                Records::Ahead(records) if batch.is_empty() => records.recv().await,
+                Records::Ahead(records) if batch.is_empty() => match records.recv().await {
+                    Some(counted) => counted,
+                    // Its last word was said before.
+                    None => return Ok(ReadStatus::Ended),
+                },
                 Records::Ahead(records) => match records.try_recv() {
-                    Ok(record) => Some(record),
-                    Err(mpsc::error::TryRecvError::Empty) => return Ok(ReadStatus::More),
-                    Err(mpsc::error::TryRecvError::Disconnected) => None,
+                    Ok(counted) => counted,
+                    Err(_) => break ReadStatus::More,
                 },
             };
+            let (record, counts) = counted?;
             let Some(record) = record else {
-                return Ok(ReadStatus::Ended);
+                self.position.end(counts);
+                break ReadStatus::Ended;
             };
-            let record = record?;
             let timestamp = record.event_time().unwrap_or(Timestamp::MIN);
+            last = record.id.parse().ok().map(|id| (id, counts));
             batch.push(record, timestamp);
+        };
+        if let Some((id, counts)) = last {
+            // In order, so the last stands for all.
+            self.position.hand_out(id, counts);
+            self.position.take_in([id]);
         }
-        Ok(ReadStatus::More)
+        Ok(status)
     }
 }

@@ -16,11 +16,12 @@ use std::io::{self, BufRead, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memchr;
+use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
 use super::parse::is_blank;
 use buffer::RawLine;
-pub use id::LineId;
+pub use id::{LineId, NotALineId};
 
 /// The longest record that is handed on, in bytes: the limit of a Pub/Sub message's data.
 pub const MAX_RECORD: usize = 10_000_000;
@@ -52,7 +53,7 @@ pub enum Line<'a> {
 }
 
 /// Counts what a [`LineReader`] has met so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineCounts {
     /// Lines of any kind.
     pub lines: u64,

@@ -24,11 +24,13 @@
 //! | [`file_source`] | the input as a bounded source |
 //! | [`publisher`] | the lines of a file onto a topic |
 //! | [`feed`] | the topic, and the publisher at work |
+//! | [`position`] | how far the input has been taken in |
+//! | [`state`] | the folder of snapshots: going on, and draining |
 //! | [`options`], [`program`] | the flags; warehouse, publisher, pipeline, results |
 //! | [`places`] | input and result files, tried before any work |
 //! | [`mod@draw`] | the pipeline as a flow chart |
 //! | [`generated`] | generated conversations as an input |
-//! | [`stop`] | Ctrl-C and SIGTERM |
+//! | [`stop`] | Ctrl-C, SIGTERM and SIGUSR1 |
 //! | [`progress`], [`report`] | what a person sees meanwhile and at the end |
 
 pub mod conversation;
@@ -46,11 +48,13 @@ pub mod options;
 pub mod parse;
 pub mod pipeline;
 pub mod places;
+pub mod position;
 pub mod program;
 pub mod progress;
 pub mod publisher;
 pub mod record;
 pub mod report;
+pub mod state;
 pub mod stop;
 pub mod summary;
 pub mod tables;

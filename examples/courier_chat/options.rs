@@ -18,6 +18,10 @@ const SAMPLE: &str = concat!(
 /// A publisher puts the lines of --input onto a topic; the pipeline reads the topic's subscription, keeps messages and
 /// order events in base tables, gathers each order's visits, joins them with the order's city, and keeps a final table
 /// up to date. Everything runs in this process: topic and warehouse are stand-ins for Pub/Sub and BigQuery.
+///
+/// Snapshots in --state_dir hold how far it has come. However a run ends before its input does (Ctrl-C, SIGTERM,
+/// kill -9, an error), the same command goes on from the last one, says so, and nothing is lost or there twice. After a
+/// run that has ended, the next begins anew over the same tables. --drain ends a run early, in good order.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "courier_chat", version)]
 pub struct Options {
@@ -60,6 +64,26 @@ pub struct Options {
     /// Whether to go through the topic; false reads --input itself, once and whole
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub streaming: bool,
+
+    /// Folder of the snapshots, which one job at a time has [default: state in the warehouse; with --streaming false,
+    /// no snapshots are taken unless this is given]
+    #[arg(long = "state_dir", alias = "state-dir", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Time from one snapshot to the next, if anything has happened; rows become visible with them
+    #[arg(long = "snapshot_interval", alias = "snapshot-interval", value_name = "DURATION",
+          default_value = "250ms", value_parser = interval)]
+    pub snapshot_interval: Duration,
+
+    /// Input taken in and not yet in a snapshot, at which one is taken at once, such as 64KiB or 16MiB
+    #[arg(long = "snapshot_bytes", alias = "snapshot-bytes", value_name = "SIZE",
+          default_value = "16MiB", value_parser = size)]
+    pub snapshot_bytes: u64,
+
+    /// End the job that has --state_dir as if its input had ended, by SIGUSR1, and wait until it has; if none runs, go
+    /// on from the last snapshot and end so here. No further input is read, open visits are written
+    #[arg(long)]
+    pub drain: bool,
 
     /// What executes the pipeline
     #[arg(long, default_value = "direct", value_parser = ["direct"])]
@@ -108,7 +132,50 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// As a duration, and not zero.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_millis(1) {
+        return Err("it is shorter than 1ms; write a longer one".to_owned());
+    }
+    Ok(interval)
+}
+
+/// The units of a size, in bytes.
+const UNITS: [(&str, u64); 7] = [
+    ("B", 1),
+    ("KB", 1_000),
+    ("KIB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MIB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GIB", 1 << 30),
+];
+
+fn size(text: &str) -> Result<u64, String> {
+    let refused = || "write a number with its unit, such as 64KiB or 16MiB".to_owned();
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let unit = unit.trim().to_ascii_uppercase();
+    let unit = UNITS.iter().find(|(name, _)| *name == unit);
+    let (_, unit) = unit.ok_or_else(refused)?;
+    let number: u64 = number.parse().map_err(|_| refused())?;
+    let size = number.checked_mul(*unit).ok_or_else(refused)?;
+    if size == 0 { Err(refused()) } else { Ok(size) }
+}
+
 impl Options {
+    /// Returns the folder of the snapshots.
+    pub fn state_dir(&self) -> PathBuf {
+        let default = || self.warehouse.join("state");
+        self.state_dir.clone().unwrap_or_else(default)
+    }
+
+    /// Tells whether snapshots are taken.
+    pub fn takes_snapshots(&self) -> bool {
+        self.streaming || self.state_dir.is_some()
+    }
+
     /// Returns the seed and the number of conversations to generate, if the input is to be generated.
     pub fn generated(&self) -> Option<(u64, u32)> {
         match (self.seed, self.conversations) {
@@ -168,8 +235,25 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("1B", 1),
+            ("64KiB", 65_536),
+            ("16mib", 16 << 20),
+            ("2 GB", 2_000_000_000),
+        ] {
+            let options = parse(&["--snapshot_bytes", text]).unwrap();
+            assert_eq!(options.snapshot_bytes, bytes);
+        }
+    }
+
+    #[test]
     fn wrong_values_are_refused_with_a_remedy() {
-        let refusals: [(&[&str], &str); 5] = [
+        let refusals: [(&[&str], &str); 9] = [
+            (&["--snapshot_interval", "0ms"], "shorter than 1ms"),
+            (&["--snapshot_bytes", "16"], "such as 64KiB"),
+            (&["--snapshot_bytes", "0MiB"], "such as 64KiB"),
+            (&["--snapshot_bytes", "999999999999GiB"], "such as 64KiB"),
             (&["--publish_interval", "5"], "such as 500ms"),
             (&["--runner", "flink"], "possible values: direct"),
             (&["--direct_num_workers", "257"], "from 1 to 256"),

@@ -1,6 +1,6 @@
 //! The pipeline, from records to tables.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline_core::prelude::*;
@@ -9,8 +9,7 @@ use pipeline_gcp::bigquery::{BigQuery, TableSink};
 use pipeline_gcp::pubsub::{Message, PubSub, PubSubSource};
 
 use super::event::{ChatEvent, ChatMessage};
-use super::file_source::{FileSource, OpenInput};
-use super::input::LineCounts;
+use super::file_source::FileSource;
 use super::join::{CityEvent, Unmatched, join_city};
 use super::publisher::ID_ATTRIBUTE;
 use super::record::{Identified, ParsedRecord, Record};
@@ -19,6 +18,10 @@ use super::tables;
 
 /// A visit ends when no message has come for so long, in event time.
 pub const SESSION_GAP: Duration = Duration::from_secs(30 * 60);
+
+/// How long the id of a message is remembered, which each snapshot holds: several times the ack deadline, after which
+/// one that was not acknowledged comes again.
+pub const REMEMBER_IDS: Duration = Duration::from_secs(60);
 
 /// The path of the step whose elements in are the orders that found no partner.
 pub const UNMATCHED: &str = "Unmatched";
@@ -37,14 +40,7 @@ pub enum Input {
         name: String,
     },
     /// A file or the like, read once and whole.
-    File {
-        /// Opens it.
-        open: OpenInput,
-        /// Where to keep how many lines there were so far.
-        counts: Arc<Mutex<LineCounts>>,
-        /// Whether it may keep its reader waiting, as standard input does.
-        may_wait: bool,
-    },
+    File(FileSource),
 }
 
 /// How the pipeline is to be built.
@@ -118,16 +114,13 @@ fn read(p: &Pipeline, input: Input, settings: &Settings) -> PCollection<Record> 
         Input::Subscription { service, name } => {
             let source = PubSubSource::new(service, name)
                 .id_attribute(ID_ATTRIBUTE)
+                .remember_ids(REMEMBER_IDS)
                 .max_disorder(settings.max_disorder)
                 .timestamp_with(|message| Record::from_message(message).event_time());
             p.read("ReadSubscription", source)
                 .map("Record", |message: Message| Record::from_message(&message))
         }
-        Input::File {
-            open,
-            counts,
-            may_wait,
-        } => p.read("ReadFile", FileSource::new(open, counts, may_wait)),
+        Input::File(source) => p.read("ReadFile", source),
     }
 }
 

@@ -104,7 +104,7 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), Message> {
 }
 
 /// Names a file, there or not, in one way only.
-fn real(path: &Path) -> PathBuf {
+pub fn real(path: &Path) -> PathBuf {
     let folder = || path.parent()?.canonicalize().ok();
     let within = || Some(folder()?.join(path.file_name()?));
     let found = path.canonicalize().ok().or_else(within);

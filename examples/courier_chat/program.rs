@@ -6,25 +6,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pipeline_core::prelude::*;
+use pipeline_core::runners::direct::Resumed;
 use pipeline_gcp::bigquery::{BigQuery, BigQueryError, BigQueryErrorKind, LocalWarehouse};
 use pipeline_gcp::pubsub::PubSub;
 
-use super::feed::{Feed, Publisher, SUBSCRIPTION};
+use super::feed::{self, Feed, Publisher, SUBSCRIPTION};
+use super::file_source::{FileSource, OpenInput, lines};
 use super::input::LineCounts;
 use super::options::Options;
 use super::pipeline::{Input, build};
 use super::places::{may_wait, open_input, try_outputs, write_whole};
+use super::position::{Position, Saver};
 use super::progress::Progress;
 use super::report::{Report, agreement};
 use super::stop::{Signal, stop_on_signal};
-use super::{csv, draw, tables};
+use super::{csv, draw, state, tables};
 
 /// How the program ended, if not by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Everything was processed.
+    /// Everything was processed, or what there was when the run was drained.
     Finished,
-    /// It was stopped, by that signal.
+    /// It was stopped, by that signal, and can go on.
     Stopped(Signal),
 }
 
@@ -40,71 +43,122 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         print(draw::draw(options)?)?;
         return Ok(Ending::Finished);
     }
+    if options.drain {
+        if let Some(drained) = state::drain_running(options)? {
+            print(drained)?;
+            return Ok(Ending::Finished);
+        }
+        if !options.state_dir().exists() {
+            return nothing_to_drain(options);
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| format!("the tokio runtime cannot start: {error}"))?;
-    let open = open_input(options)?;
-    try_outputs(options)?;
-    let warehouse = LocalWarehouse::open(&options.warehouse).map_err(not_opened)?;
-    let warehouse: Arc<dyn BigQuery> = Arc::new(warehouse);
-    let in_warehouse = |error| format!("{error} (warehouse {})", options.warehouse.display());
-    let prepared = runtime.block_on(prepare(&*warehouse));
-    prepared.map_err(in_warehouse)?;
-
-    let counts: Arc<Mutex<LineCounts>> = Arc::default();
-    let feed = runtime.block_on(Feed::create());
-    let feed = feed.map_err(|error| error.to_string())?;
-    let input = if options.streaming {
-        Input::Subscription {
-            service: Arc::clone(&feed) as Arc<dyn PubSub>,
-            name: SUBSCRIPTION.into(),
-        }
+    let open = if options.drain {
+        let nothing: OpenInput = Arc::new(|| Ok(Box::new(std::io::empty())));
+        nothing
     } else {
-        Input::File {
-            open: Arc::clone(&open),
-            counts: Arc::clone(&counts),
-            may_wait: may_wait(options),
-        }
+        open_input(options)?
     };
-    let dead_letters = TextSink::dead_letters(options.dead_letter_output());
-    let pipeline = build(input, &warehouse, dead_letters, &options.settings());
-    let pipeline = pipeline.map_err(|error| error.to_string())?;
+    try_outputs(options)?;
 
     let mut runner = DirectRunner::new();
     // None is as many as there are cores, as in Beam.
     if options.direct_num_workers > 0 {
         runner = runner.workers(usize::from(options.direct_num_workers));
     }
+    let stop = runner.stop_handle();
     let progress = Progress::start();
-    let stopped_by = stop_on_signal(&runtime, runner.stop_handle(), progress.clone());
+    // Whoever has the lock of the snapshots is told to drain by a signal, so signals are listened to before.
+    let stopped_by = stop_on_signal(&runtime, stop.clone(), progress.clone());
     let stopped_by = stopped_by.map_err(|error| format!("signals cannot be heard: {error}"))?;
+
+    let warehouse = LocalWarehouse::open(&options.warehouse).map_err(not_opened)?;
+    let warehouse: Arc<dyn BigQuery> = Arc::new(warehouse);
+    let in_warehouse = |error| format!("{error} (warehouse {})", options.warehouse.display());
+    let prepared = runtime.block_on(prepare(&*warehouse));
+    prepared.map_err(in_warehouse)?;
+
+    let snapshots = if options.takes_snapshots() {
+        let opened = Snapshots::open(options.state_dir());
+        let opened = opened.map_err(|error| format!("--state_dir: {error}"))?;
+        Some(opened)
+    } else {
+        state::none_unfinished(options)?;
+        None
+    };
+    let resumed = snapshots.as_ref().and_then(Snapshots::resumed);
+    if options.drain && resumed.is_none() {
+        return nothing_to_drain(options);
+    }
+    let counts = Arc::default();
+    let taking = Taking::begin(options, resumed.as_ref(), open, &counts)?;
+    if let Some(Resumed {
+        epoch,
+        keys,
+        messages,
+        ..
+    }) = &resumed
+    {
+        print(format_args!(
+            "resumed from snapshot {epoch}: {keys} keys, {messages} messages already taken in\n"
+        ))?;
+    }
+    if let Some(snapshots) = snapshots {
+        let saver = Saver {
+            flags: state::flags(options),
+            position: Arc::clone(&taking.position),
+        };
+        let snapshots = snapshots
+            .interval(options.snapshot_interval)
+            .bytes(options.snapshot_bytes)
+            .beside(state::INPUT, Arc::new(saver));
+        runner = runner.snapshots(&snapshots);
+    }
+
+    let feed = runtime.block_on(Feed::create(Arc::clone(&taking.position)));
+    let feed = feed.map_err(|error| error.to_string())?;
+    let (input, publish) = match taking.from {
+        From::Topic(publish) => {
+            let service = Arc::clone(&feed) as Arc<dyn PubSub>;
+            let name = SUBSCRIPTION.into();
+            (Input::Subscription { service, name }, Some(publish))
+        }
+        From::File(source) => (Input::File(source), None),
+    };
+    let dead_letters = TextSink::dead_letters(options.dead_letter_output());
+    let pipeline = build(input, &warehouse, dead_letters, &options.settings());
+    let pipeline = pipeline.map_err(|error| error.to_string())?;
+
     let shown = progress.clone();
     runner = runner.report(Duration::from_millis(200), move |counts| shown.show(counts));
-    let publisher = if options.streaming {
-        let counts = Arc::clone(&counts);
-        Some(Publisher::start(
-            feed,
-            open,
-            options.publish_interval,
-            counts,
-        )?)
-    } else {
-        None
+    if options.drain {
+        stop.drain();
+    }
+    let publisher = match publish {
+        Some(Some(input)) => {
+            let interval = options.publish_interval;
+            Some(Publisher::start(Arc::clone(&feed), input, interval)?)
+        }
+        Some(None) => {
+            feed.close()?;
+            None
+        }
+        None => None,
     };
     let ran = runner.run(&pipeline);
     progress.conclude();
-    // If publishing failed, the run did for that reason.
     let published = publisher.map_or(Ok(()), Publisher::outcome);
-    let ran = published.and_then(|()| ran.map_err(|error| error.to_string()));
-    let result = ran.map_err(|error| {
-        format!(
-            "{error}\nWhat was written before stays in {}. Start again with the same input once the cause is gone: \
-             what is there already is not written twice.",
-            options.warehouse.display()
-        )
-    })?;
+    let ran = match ran {
+        // What a run that is drained does not read may be as it likes.
+        Ok(result) if stop.is_draining() => Ok(result),
+        // If publishing failed, the run did for that reason.
+        ran => published.and_then(|()| ran.map_err(|error| error.to_string())),
+    };
+    let result = ran.map_err(|error| format!("{error}\n{}", how_to_go_on(options)))?;
 
     let rows = runtime.block_on(tables::final_rows(&*warehouse));
     let rows = rows.map_err(in_warehouse)?;
@@ -131,9 +185,82 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         result: &result,
         rows: &rows,
         counts,
+        topic: options.streaming.then(|| feed.counters()).transpose()?,
+        drained: stop.is_draining(),
         agreement,
     })?;
     Ok(ending)
+}
+
+/// What a run takes in.
+struct Taking {
+    position: Arc<Position>,
+    from: From,
+}
+
+enum From {
+    /// What is published, if anything is.
+    Topic(Option<feed::Input>),
+    File(FileSource),
+}
+
+impl Taking {
+    /// Begins at the beginning of the input, or behind what is in the snapshot.
+    fn begin(
+        options: &Options,
+        resumed: Option<&Resumed>,
+        open: OpenInput,
+        counts: &Arc<Mutex<LineCounts>>,
+    ) -> Result<Self, Message> {
+        let unfinished = resumed.map(|resumed| state::unfinished(resumed, options));
+        let behind = unfinished.transpose()?;
+        let begun = behind.as_ref().map(|behind| behind.position.clone());
+        let begun = begun.unwrap_or_default();
+        *counts.lock().unwrap_or_else(PoisonError::into_inner) = begun.counts;
+        // Nothing is left of it, or nothing is to be read, or it cannot be read again.
+        let reads = !options.drain && !(begun.ended && may_wait(options));
+        let position = Arc::new(Position::at(begun));
+        let counts = Arc::clone(counts);
+        let from = if !options.streaming {
+            let source = FileSource::new(open, counts, may_wait(options));
+            From::File(source.following(Arc::clone(&position), behind))
+        } else if !reads {
+            From::Topic(None)
+        } else if let Some(behind) = behind {
+            let input = open().map_err(|error| format!("--input {}: {error}", behind.input))?;
+            let mut lines = lines(input).telling(counts);
+            (behind.position).skip(&mut lines, &behind.input, behind.epoch)?;
+            From::Topic(Some(feed::Input::Rest(lines)))
+        } else {
+            From::Topic(Some(feed::Input::Whole(open, counts)))
+        };
+        Ok(Taking { position, from })
+    }
+}
+
+/// Says what to do about a run that has failed.
+fn how_to_go_on(options: &Options) -> Message {
+    let warehouse = options.warehouse.display();
+    if options.takes_snapshots() {
+        format!(
+            "Start again with the same flags once the cause is gone: the run goes on from its last snapshot in {}, and \
+             what is in {warehouse} already is not written twice.",
+            options.state_dir().display()
+        )
+    } else {
+        format!(
+            "What was written before stays in {warehouse}. Start again with the same input once the cause is gone: what \
+             is there already is not written twice."
+        )
+    }
+}
+
+fn nothing_to_drain(options: &Options) -> Result<Ending, Message> {
+    print(format_args!(
+        "nothing to drain: no job has {}, and none has been left there unfinished\n",
+        options.state_dir().display()
+    ))?;
+    Ok(Ending::Finished)
 }
 
 /// Says why the warehouse was not opened, with what helps a person who has flags and no program.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::input::{Line, LineCounts, LineReader};
+use super::input::{Line, LineCounts, LineId, LineReader};
 use pipeline_gcp::pubsub::{NewMessage, PubSub, PubSubError};
 
 /// The attribute that holds a message's [`LineId`](super::LineId), its identity.
@@ -49,10 +49,24 @@ pub enum PublishError {
 /// # Errors
 /// [`PublishError`], with the line at which it stopped.
 pub async fn publish_lines<R: BufRead>(
+    lines: LineReader<R>,
+    service: &dyn PubSub,
+    topic: &str,
+    interval: Duration,
+) -> Result<LineCounts, PublishError> {
+    publish_and_tell(lines, service, topic, interval, |_, _| {}).await
+}
+
+/// Does the same, and tells of each line before it is published, with the counts up to it.
+///
+/// # Errors
+/// The same.
+pub async fn publish_and_tell<R: BufRead>(
     mut lines: LineReader<R>,
     service: &dyn PubSub,
     topic: &str,
     interval: Duration,
+    tell: impl Fn(LineId, LineCounts),
 ) -> Result<LineCounts, PublishError> {
     let mut next = Instant::now();
     loop {
@@ -81,6 +95,7 @@ pub async fn publish_lines<R: BufRead>(
             tokio::time::sleep_until(next).await;
             next += interval;
         }
+        tell(id, lines.counts());
         service
             .publish(topic, vec![message])
             .await

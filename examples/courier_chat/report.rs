@@ -8,12 +8,14 @@ use comfy_table::{CellAlignment, Table};
 use pipeline_core::prelude::*;
 use pipeline_core::{DROPPED_LATE, ELEMENTS_IN, ELEMENTS_OUT};
 use pipeline_gcp::bigquery::{BigQuery, Value};
+use pipeline_gcp::pubsub::Counters;
 
 use super::conversation::ConversationRow;
 use super::event_time::EventTime;
 use super::input::LineCounts;
 use super::options::Options;
 use super::pipeline::{SILENT, UNMATCHED};
+use super::places::may_wait;
 use super::tables;
 
 /// The number of conversations that are shown.
@@ -71,6 +73,10 @@ pub struct Report<'a> {
     pub rows: &'a [ConversationRow],
     /// The lines of the input.
     pub counts: LineCounts,
+    /// What went through the topic since the program was started, if there is one.
+    pub topic: Option<Counters>,
+    /// The run was drained: what it did not read does not count.
+    pub drained: bool,
     /// The table against the view; of a run that was stopped, nothing.
     pub agreement: Option<Agreement>,
 }
@@ -83,15 +89,7 @@ impl fmt::Display for Report<'_> {
             self.comparison(agreement, f)?;
         }
         self.places(f)?;
-        if let End::Stopped { abandoned_groups } = self.result.end() {
-            writeln!(
-                f,
-                "\nStopped: {abandoned_groups} open groups are abandoned: visits that were still open, and orders that \
-                 waited for further parts. Start again with the same input to have them: what is in the warehouse is \
-                 not written twice."
-            )?;
-        }
-        Ok(())
+        self.ending(f)
     }
 }
 
@@ -137,6 +135,44 @@ impl Report<'_> {
         Ok(())
     }
 
+    fn ending(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.result.end() {
+            End::Finished if self.drained => writeln!(
+                f,
+                "\nDrained: all that was taken in is in the tables, and the rest of the input was left. Started again, \
+                 the program begins anew, over the same tables."
+            ),
+            End::Finished => Ok(()),
+            End::Stopped { abandoned_groups } => writeln!(
+                f,
+                "\nStopped: {abandoned_groups} open groups are abandoned: visits that were still open, and orders that \
+                 waited for further parts. Start again with the same input to have them: what is in the warehouse is \
+                 not written twice."
+            ),
+            End::Suspended { epoch, open_groups } => {
+                let state = self.options.state_dir();
+                write!(
+                    f,
+                    "\nStopped: {open_groups} open groups wait in snapshot {epoch} in {}: visits that are still open, \
+                     and orders that wait for further parts. ",
+                    state.display()
+                )?;
+                if may_wait(self.options) {
+                    let input = self.options.input_name();
+                    writeln!(
+                        f,
+                        "As {input} cannot be read again, start with --drain to write them."
+                    )
+                } else {
+                    writeln!(
+                        f,
+                        "Start again with the same flags to go on, or with --drain to write them as they are."
+                    )
+                }
+            }
+        }
+    }
+
     fn numbers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metrics = self.result.metrics();
         let mut table = Table::new();
@@ -162,7 +198,22 @@ impl Report<'_> {
             ("carriage returns stripped", counts.carriage_returns),
             ("byte order marks stripped", counts.byte_order_marks),
         ];
-        for (name, number) in lines {
+        let topic = self.topic.iter().flat_map(|topic| {
+            [
+                ("delivered by the topic since the start", topic.delivered),
+                ("acknowledged since the start", topic.acknowledged),
+            ]
+        });
+        let snapshots = self.result.snapshots();
+        let snapshots = snapshots.iter().flat_map(|snapshots| {
+            let longest = snapshots.longest_pause.as_millis();
+            let longest = u64::try_from(longest).unwrap_or(u64::MAX);
+            [
+                ("snapshots taken since the start", snapshots.taken),
+                ("the longest pause for one, in ms", longest),
+            ]
+        });
+        for (name, number) in lines.into_iter().chain(topic).chain(snapshots) {
             table.add_row([name.to_owned(), number.to_string()]);
         }
         if let Some(column) = table.column_mut(1) {
@@ -236,6 +287,9 @@ impl Report<'_> {
             "dead letters  {}",
             options.dead_letter_output().display()
         )?;
+        if options.takes_snapshots() {
+            writeln!(f, "snapshots     {}", options.state_dir().display())?;
+        }
         writeln!(f, "warehouse     {}", options.warehouse.display())?;
         let (conversations, orders, last) = (tables::CONVERSATIONS, tables::ORDERS, tables::FINAL);
         writeln!(f, "  tables      {conversations}, {orders}, {last}")?;

@@ -1,4 +1,4 @@
-//! Stops the run when the program is told to: Ctrl-C, or SIGTERM as service managers send it.
+//! Ends the run when the program is told to: Ctrl-C, or SIGTERM as service managers send it, stop it; SIGUSR1 drains it.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -40,8 +40,17 @@ impl StoppedBy {
     }
 }
 
-/// Stops the run at the first signal, and the program at a Ctrl-C after that. A further SIGTERM
-/// changes nothing: who sends one may send several, and says SIGKILL to insist.
+/// What came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Stop(Signal),
+    /// SIGUSR1, which `--drain` sends.
+    Drain,
+}
+
+/// Stops the run at the first signal, and the program at a Ctrl-C after that. A further SIGTERM changes nothing: who
+/// sends one may send several, and says SIGKILL to insist. A run that is being drained goes on to do so until a Ctrl-C
+/// ends the program: what is not in its tables then is in its last snapshot.
 ///
 /// # Errors
 /// When the process cannot listen to signals.
@@ -55,45 +64,62 @@ pub fn stop_on_signal(
     let stopped_by = StoppedBy::default();
     let first = stopped_by.clone();
     runtime.spawn(async move {
-        let signal = signals.next().await;
-        // It is there before the run can end by it.
-        let _ = first.0.set(signal);
-        stop.stop();
-        progress.say(match signal {
-            Signal::CtrlC => "stopping; press Ctrl-C again to quit at once",
-            Signal::Terminate => "stopping at SIGTERM; press Ctrl-C (SIGINT) to quit at once",
-        });
-        while signals.next().await != Signal::CtrlC {}
-        std::process::exit(Signal::CtrlC.exit_code().into());
+        loop {
+            let heard = signals.next().await;
+            let ends = stop.is_stopped() || stop.is_draining();
+            match heard {
+                Heard::Stop(Signal::CtrlC) if ends => {
+                    std::process::exit(Signal::CtrlC.exit_code().into())
+                }
+                _ if ends => {}
+                Heard::Drain => {
+                    stop.drain();
+                    progress.say("draining at SIGUSR1; press Ctrl-C to quit at once");
+                }
+                Heard::Stop(signal) => {
+                    // It is there before the run can end by it.
+                    let _ = first.0.set(signal);
+                    stop.stop();
+                    progress.say(match signal {
+                        Signal::CtrlC => "stopping; press Ctrl-C again to quit at once",
+                        Signal::Terminate => {
+                            "stopping at SIGTERM; press Ctrl-C (SIGINT) to quit at once"
+                        }
+                    });
+                }
+            }
+        }
     });
     Ok(stopped_by)
 }
 
 /// The signals on their way.
 #[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
+struct Signals([(tokio::signal::unix::Signal, Heard); 3]);
 
 #[cfg(unix)]
 impl Signals {
     fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Signals([
+            (signal(SignalKind::interrupt())?, Heard::Stop(Signal::CtrlC)),
+            (
+                signal(SignalKind::terminate())?,
+                Heard::Stop(Signal::Terminate),
+            ),
+            (signal(SignalKind::user_defined1())?, Heard::Drain),
+        ]))
     }
 
-    async fn next(&mut self) -> Signal {
-        std::future::poll_fn(|context| match self.interrupt.poll_recv(context) {
-            Poll::Ready(_) => Poll::Ready(Signal::CtrlC),
-            Poll::Pending => {
-                let terminate = self.terminate.poll_recv(context);
-                terminate.map(|_| Signal::Terminate)
+    async fn next(&mut self) -> Heard {
+        std::future::poll_fn(|context| {
+            for (signal, heard) in &mut self.0 {
+                if signal.poll_recv(context).is_ready() {
+                    return Poll::Ready(*heard);
+                }
             }
+            Poll::Pending
         })
         .await
     }
@@ -109,9 +135,9 @@ impl Signals {
         Ok(Signals)
     }
 
-    async fn next(&mut self) -> Signal {
+    async fn next(&mut self) -> Heard {
         match tokio::signal::ctrl_c().await {
-            Ok(()) => Signal::CtrlC,
+            Ok(()) => Heard::Stop(Signal::CtrlC),
             Err(_) => std::future::pending().await,
         }
     }

@@ -80,7 +80,7 @@ fn assert_in_one_file(place: &Place) {
     let names = std::fs::read_dir(place.warehouse()).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names: BTreeSet<String> = names.collect();
-    let expected = ["warehouse.lock", "warehouse.sqlite"].map(str::to_owned);
+    let expected = ["state", "warehouse.lock", "warehouse.sqlite"].map(str::to_owned);
     assert_eq!(names, BTreeSet::from(expected));
     let copy = place.path().join("copy");
     std::fs::copy(place.warehouse().join("warehouse.sqlite"), &copy).unwrap();

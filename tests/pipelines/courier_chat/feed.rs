@@ -3,15 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline_examples::courier_chat::feed::{Feed, Publisher, SUBSCRIPTION};
+use pipeline_examples::courier_chat::feed::{Feed, Input, Publisher, SUBSCRIPTION};
 use pipeline_examples::courier_chat::file_source::OpenInput;
+use pipeline_examples::courier_chat::position::{Position, SavedPosition};
 use pipeline_gcp::pubsub::PubSub;
 
 #[tokio::test]
 async fn a_publisher_that_panics_ends_the_topic_with_an_error() {
-    let feed = Feed::create().await.unwrap();
+    let position = Arc::new(Position::at(SavedPosition::default()));
+    let feed = Feed::create(position).await.unwrap();
     let open: OpenInput = Arc::new(|| panic!("on purpose"));
-    let publisher = Publisher::start(Arc::clone(&feed), open, Duration::ZERO, Arc::default());
+    let publisher = Publisher::start(
+        Arc::clone(&feed),
+        Input::Whole(open, Arc::default()),
+        Duration::ZERO,
+    );
     let publisher = publisher.unwrap();
     let pulled = tokio::time::timeout(Duration::from_secs(10), feed.pull(SUBSCRIPTION, 10));
     let pulled = pulled.await.expect("the topic stays open");

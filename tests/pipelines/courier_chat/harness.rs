@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pipeline_core::Result;
 use pipeline_core::prelude::*;
-use pipeline_examples::courier_chat::file_source::lines;
+use pipeline_examples::courier_chat::file_source::{FileSource, lines};
 use pipeline_examples::courier_chat::pipeline::{Input, Settings, build};
 use pipeline_examples::courier_chat::publisher::publish_lines;
 use pipeline_examples::courier_chat::{csv, tables};
@@ -78,12 +78,8 @@ pub fn batch(input: &str, runner: &DirectRunner, settings: &Settings) -> Ran {
     let open = move || -> std::io::Result<Box<dyn std::io::Read + Send>> {
         Ok(Box::new(Cursor::new(input.clone())))
     };
-    let input = Input::File {
-        open: Arc::new(open),
-        counts: Arc::default(),
-        may_wait: false,
-    };
-    run(input, runner, settings)
+    let source = FileSource::new(Arc::new(open), Arc::default(), false);
+    run(Input::File(source), runner, settings)
 }
 
 /// Runs over a topic that everything has been published to before, and that is closed.

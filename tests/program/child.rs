@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use pipeline_core::runners::direct::Snapshots;
 use pipeline_gcp::bigquery::{BigQuery, LocalWarehouse, Row, Value};
 use tempfile::TempDir;
 
@@ -52,6 +53,18 @@ impl Place {
 
     pub fn warehouse(&self) -> PathBuf {
         self.path().join("warehouse")
+    }
+
+    /// Where snapshots are by default.
+    pub fn state(&self) -> PathBuf {
+        self.warehouse().join("state")
+    }
+
+    /// The snapshot that the next start goes on from, and the messages that are in it; nobody may have the folder.
+    pub fn unfinished(&self) -> Option<(u64, u64)> {
+        let snapshots = Snapshots::open(self.state()).unwrap();
+        let resumed = snapshots.resumed()?;
+        Some((resumed.epoch, resumed.messages))
     }
 
     pub fn output(&self) -> PathBuf {
@@ -150,6 +163,28 @@ impl Place {
         .map(|sql| self.query(sql))
     }
 
+    /// The numbers of the lines that are in the base tables.
+    pub fn lines(&self) -> Vec<usize> {
+        let union = "SELECT message_id FROM conversations UNION ALL SELECT message_id FROM orders";
+        let rows = self.query(&format!(
+            "SELECT message_id FROM ({union}) ORDER BY message_id"
+        ));
+        let line = |row: Vec<Value>| match &row[0] {
+            Value::String(id) => id[..12].parse().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        rows.into_iter().map(line).collect()
+    }
+
+    /// No temporary file is left beside the results.
+    #[track_caller]
+    pub fn assert_no_parts(&self) {
+        let names = fs::read_dir(self.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let left: Vec<String> = names.filter(|name| name.contains(".part")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
     /// Neither result file is there, nor a piece of one.
     #[track_caller]
     pub fn assert_no_results(&self) {
@@ -213,6 +248,11 @@ impl Running {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Kills it as `kill -9` does, unless it has ended; what it had said by then may be half a line.
+    pub fn kill(mut self) -> Ended {
+        self.finish_up()
     }
 
     /// Waits for the end.
@@ -294,17 +334,32 @@ impl Ended {
         number.trim().parse().unwrap()
     }
 
+    /// The snapshot that the run went on from, if it did.
+    pub fn resumed(&self) -> Option<u64> {
+        let says = |line: &str| {
+            let rest = line.strip_prefix("resumed from snapshot ")?;
+            let (epoch, rest) = rest.split_once(": ")?;
+            let (keys, rest) = rest.split_once(" keys, ")?;
+            let messages = rest.strip_suffix(" messages already taken in")?;
+            keys.parse::<u64>().ok()?;
+            messages.parse::<u64>().ok()?;
+            epoch.parse().ok()
+        };
+        self.stdout.lines().find_map(says)
+    }
+
     #[track_caller]
     pub fn assert_agrees(&self, rows: usize) {
         let agrees = format!("The SQL view over the base tables gives the same {rows} rows.\n");
         assert!(self.stdout.contains(&agrees), "{}", self.stdout);
     }
 
-    /// It was refused or failed, and says all of this.
+    /// It was refused or failed, and says all of this; on standard output at most where it went on.
     #[track_caller]
     pub fn assert_failed(&self, code: i32, says: &[&str]) {
         assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
-        assert_eq!(self.stdout, "");
+        let lines = usize::from(self.resumed().is_some());
+        assert_eq!(self.stdout.lines().count(), lines, "{}", self.stdout);
         for part in says {
             assert!(
                 self.stderr.contains(part),

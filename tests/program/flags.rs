@@ -4,7 +4,7 @@ use crate::child::{EXPECTED, Place};
 
 #[test]
 fn wrong_flags_are_refused_as_usage() {
-    let refusals: [(&[&str], &[&str]); 12] = [
+    let refusals: [(&[&str], &[&str]); 14] = [
         (
             &["--no_such_flag"],
             &["unexpected argument", "--no_such_flag"],
@@ -32,6 +32,14 @@ fn wrong_flags_are_refused_as_usage() {
             &["257", "from 1 to 256, or 0 for one worker a core"],
         ),
         (&["--direct_num_workers=-1"], &["-1", "from 1 to 256"]),
+        (
+            &["--snapshot_interval", "0s"],
+            &["--snapshot_interval", "shorter than 1ms"],
+        ),
+        (
+            &["--snapshot_bytes", "lots"],
+            &["--snapshot_bytes", "such as 64KiB"],
+        ),
         (
             &["--streaming", "perhaps"],
             &["possible values: true, false"],
@@ -76,6 +84,10 @@ fn help_lists_every_flag_and_the_version_is_told() {
         "--max_disorder <DURATION>",
         "--allowed_lateness <DURATION>",
         "--streaming <BOOL>",
+        "--state_dir <DIR>",
+        "--snapshot_interval <DURATION>",
+        "--snapshot_bytes <SIZE>",
+        "--drain",
         "--runner <RUNNER>",
         "--direct_num_workers <N>",
         "--draw",

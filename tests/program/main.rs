@@ -13,17 +13,25 @@
 //! | [`pipes`] | pipes of another name than `-` |
 //! | [`generated`] | generated conversations |
 //! | [`stop`] | Ctrl-C, once and twice, and SIGTERM |
+//! | [`resume`] | runs that go on, and those that may not |
+//! | [`drain`] | `--drain`, on a job that runs and on one that does not |
+//! | [`damage`] | damaged snapshots, and no room for them |
+//! | [`kill`] | `kill -9` at any moment, again and again |
 //! | [`live`] | results while the input still comes |
 
 mod child;
 mod cities;
+mod damage;
 mod dirty;
+mod drain;
 mod failures;
 mod flags;
 mod generated;
+mod kill;
 mod live;
 mod memory;
 mod pipes;
+mod resume;
 mod sample;
 mod stdin;
 mod stop;

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use pipeline_gcp::bigquery::Value;
 use rusqlite::Connection;
 
 use crate::child::{EXPECTED, Ended, Place, SAMPLE, fed};
@@ -11,14 +10,14 @@ use crate::child::{EXPECTED, Ended, Place, SAMPLE, fed};
 /// How long a stop may take.
 const SOON: Duration = Duration::from_secs(10);
 
-/// Stopped by Ctrl-C; returns how many groups it abandoned.
+/// Stopped by Ctrl-C; returns how many groups it left open.
 #[track_caller]
-fn abandoned(ended: &Ended) -> u64 {
-    abandoned_by(ended, 130, "press Ctrl-C again")
+fn left_open(ended: &Ended) -> u64 {
+    left_open_by(ended, 130, "press Ctrl-C again")
 }
 
 #[track_caller]
-fn abandoned_by(ended: &Ended, code: i32, says: &str) -> u64 {
+fn left_open_by(ended: &Ended, code: i32, says: &str) -> u64 {
     assert_eq!(ended.code, Some(code), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stderr.contains(says), "{}", ended.stderr);
     let line = ended
@@ -29,19 +28,6 @@ fn abandoned_by(ended: &Ended, code: i32, says: &str) -> u64 {
     line.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// The numbers of the lines that are in the base tables.
-fn lines(place: &Place) -> Vec<usize> {
-    let union = "SELECT message_id FROM conversations UNION ALL SELECT message_id FROM orders";
-    let rows = place.query(&format!(
-        "SELECT message_id FROM ({union}) ORDER BY message_id"
-    ));
-    let line = |row: Vec<Value>| match &row[0] {
-        Value::String(id) => id[..12].parse().unwrap(),
-        other => panic!("{other:?}"),
-    };
-    rows.into_iter().map(line).collect()
-}
-
 #[test]
 fn a_stopped_run_keeps_what_it_took_in_and_a_further_run_completes_it() {
     let place = Place::new();
@@ -50,10 +36,12 @@ fn a_stopped_run_keeps_what_it_took_in_and_a_further_run_completes_it() {
     let before = place.base_rows();
     running.interrupt();
     let ended = running.end_within(SOON);
-    assert!(abandoned(&ended) > 0, "{}", ended.stdout);
+    assert!(left_open(&ended) > 0, "{}", ended.stdout);
+    let waits = ended.stdout.contains("open groups wait in snapshot ");
+    assert!(waits, "{}", ended.stdout);
 
     // No line is missing in front of one that is there.
-    let taken_in = lines(&place);
+    let taken_in = place.lines();
     assert!(taken_in.len() as i64 >= before && taken_in.len() < 1801);
     assert_eq!(taken_in, (1..=taken_in.len()).collect::<Vec<_>>());
     assert_eq!(ended.count("records taken in"), taken_in.len() as u64);
@@ -63,10 +51,23 @@ fn a_stopped_run_keeps_what_it_took_in_and_a_further_run_completes_it() {
     assert_eq!(place.csv().lines().count(), 1 + last);
     assert_eq!(place.letters().len(), 0);
 
+    let (epoch, messages) = place.unfinished().unwrap();
+    assert_eq!(messages, taken_in.len() as u64);
     let again = place.finish(&[]);
+    assert_eq!(again.resumed(), Some(epoch), "{}", again.stdout);
     assert_eq!(place.csv(), EXPECTED);
     assert_eq!(place.base_rows(), 1801);
+    assert_eq!(again.count("records taken in"), 1801);
+    assert_eq!(again.count("duplicates dropped"), 0);
     again.assert_agrees(400);
+    place.assert_no_parts();
+
+    // It has ended, so a further one begins anew.
+    let anew = place.finish(&[]);
+    assert_eq!(anew.resumed(), None);
+    assert_eq!(anew.count("records taken in"), 1801);
+    assert_eq!(place.csv(), EXPECTED);
+    assert_eq!(place.base_rows(), 1801);
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn a_run_that_waits_for_its_input_can_be_stopped() {
         running.wait_for("50 rows", || place.base_rows() == 50);
         running.interrupt();
         let ended = running.end_within(SOON);
-        assert!(abandoned(&ended) > 0, "{flags:?}: {}", ended.stdout);
+        assert!(left_open(&ended) > 0, "{flags:?}: {}", ended.stdout);
         assert!(!ended.stdout.contains("SQL view"), "{}", ended.stdout);
         assert_eq!(place.base_rows(), 50);
         drop(stdin);
@@ -97,7 +98,7 @@ fn a_run_without_any_input_yet_can_be_stopped() {
         running.wait_for("the view", || place.try_query(view).is_some());
         std::thread::sleep(Duration::from_millis(300));
         running.interrupt();
-        assert_eq!(abandoned(&running.end_within(SOON)), 0);
+        assert_eq!(left_open(&running.end_within(SOON)), 0);
         drop(stdin);
     }
 }
@@ -109,8 +110,8 @@ fn sigterm_stops_a_run_in_the_same_good_order() {
     running.wait_for("300 rows", || place.base_rows() >= 300);
     running.signal("-TERM");
     let ended = running.end_within(SOON);
-    assert!(abandoned_by(&ended, 143, "stopping at SIGTERM") > 0);
-    let taken_in = lines(&place);
+    assert!(left_open_by(&ended, 143, "stopping at SIGTERM") > 0);
+    let taken_in = place.lines();
     assert!(taken_in.len() < 1801);
     assert_eq!(taken_in, (1..=taken_in.len()).collect::<Vec<_>>());
     assert_eq!(ended.count("records taken in"), taken_in.len() as u64);

@@ -1,0 +1,137 @@
+//! Damaged snapshots, and no room for them: the one before is used, or it is said why not.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::child::{EXPECTED, Place, SAMPLE};
+use crate::failures::Disk;
+
+/// The snapshots of a killed run, the newest last; and its flags.
+fn killed(place: &Place) -> (Vec<PathBuf>, [String; 6]) {
+    let mut input = String::new();
+    for line in SAMPLE.lines() {
+        input.push_str(&format!("{line}\nno event\n"));
+    }
+    let input = place.file("in.json", input);
+    let flags = [
+        "--input",
+        &input,
+        "--publish_interval",
+        "1ms",
+        "--snapshot_interval",
+        "50ms",
+    ];
+    let flags = flags.map(str::to_owned);
+    let mut running = place.start(&flags.each_ref().map(|flag| &**flag));
+    running.wait_for("500 rows", || place.base_rows() >= 500);
+    running.kill();
+    let entries = fs::read_dir(place.state()).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let of_name = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("snapshot-")
+    };
+    let mut paths: Vec<PathBuf> = paths.filter(of_name).collect();
+    paths.sort();
+    assert_eq!(paths.len(), 3, "{paths:?}");
+    (paths, flags)
+}
+
+fn epoch(path: &std::path::Path) -> u64 {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    name.strip_prefix("snapshot-").unwrap().parse().unwrap()
+}
+
+#[test]
+fn behind_a_damaged_snapshot_the_run_goes_on_from_the_one_before() {
+    let flip = |mut bytes: Vec<u8>, at: usize| {
+        bytes[at] ^= 0x10;
+        bytes
+    };
+    let damages: [&dyn Fn(Vec<u8>) -> Vec<u8>; 4] = [
+        &|bytes| bytes[..bytes.len() / 2].to_vec(),
+        &|_| Vec::new(),
+        &|bytes| {
+            let middle = bytes.len() / 2;
+            flip(bytes, middle)
+        },
+        &|bytes| {
+            let last = bytes.len() - 1;
+            flip(bytes, last)
+        },
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        let place = Place::new();
+        let (snapshots, flags) = killed(&place);
+        let newest = &snapshots[2];
+        fs::write(newest, damage(fs::read(newest).unwrap())).unwrap();
+        let ended = place.finish(&flags.each_ref().map(|flag| &**flag));
+        assert_eq!(ended.resumed(), Some(epoch(&snapshots[1])), "{number}");
+        let warning = format!("the snapshot {} is damaged", newest.display());
+        assert!(ended.stderr.contains(&warning), "{}", ended.stderr);
+        assert_eq!(place.csv(), EXPECTED);
+        assert_eq!(place.base_rows(), 1801);
+        assert_eq!(place.letters().len(), 1801);
+        ended.assert_agrees(400);
+        assert_eq!(ended.count("records taken in"), 2 * 1801);
+        place.assert_no_parts();
+    }
+}
+
+#[test]
+fn if_no_snapshot_is_whole_the_run_is_refused_and_nothing_is_touched() {
+    let place = Place::new();
+    let (snapshots, flags) = killed(&place);
+    for path in &snapshots {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+    }
+    let before = place.tables();
+    let flags = flags.each_ref().map(|flag| &**flag);
+    for _ in 0..2 {
+        let ended = place.run(&flags);
+        let newest = snapshots[2].to_str().unwrap();
+        ended.assert_failed(1, &["--state_dir: no snapshot in ", "is whole", newest]);
+        assert!(snapshots.iter().all(|path| path.exists()));
+        assert!(place.tables() == before);
+    }
+}
+
+#[test]
+fn a_full_disk_under_the_snapshots_ends_the_run_and_the_last_one_stands() {
+    let Some(disk) = Disk::of("160k") else {
+        return;
+    };
+    let place = Place::new();
+    let state = disk.folder.join("state");
+    let flags = [
+        "--state_dir",
+        state.to_str().unwrap(),
+        "--publish_interval",
+        "1ms",
+    ];
+    let ended = place.run(&[&flags[..], &["--snapshot_interval", "20ms"]].concat());
+    ended.assert_failed(
+        1,
+        &["No space left", state.to_str().unwrap(), "Start again"],
+    );
+    let names = fs::read_dir(&state).unwrap();
+    let mut names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names.remove(0), "lock");
+    assert!(
+        !names.is_empty() && names.iter().all(|n| n.starts_with("snapshot-")),
+        "{names:?}"
+    );
+    assert!(place.base_rows() < 1801);
+    // Still full: again the same, from where it was.
+    let last: u64 = names.last().unwrap()["snapshot-".len()..].parse().unwrap();
+    disk.resize("16m");
+    let ended = place.finish(&flags);
+    assert_eq!(ended.resumed(), Some(last));
+    assert_eq!(place.csv(), EXPECTED);
+    assert_eq!(ended.count("records taken in"), 1801);
+    place.assert_no_parts();
+}

@@ -1,7 +1,8 @@
 //! The publisher beside the pipeline, and the topic between the two.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -45,10 +46,12 @@ impl Feed {
         &self,
         open: &OpenInput,
         interval: Duration,
-    ) -> Result<LineCounts, Message> {
+        counts: Arc<Mutex<LineCounts>>,
+    ) -> Result<(), Message> {
         let input = open().map_err(|error| format!("the input cannot be opened: {error}"))?;
-        let published = publish_lines(lines(input), &self.service, TOPIC, interval);
-        published.await.map_err(|error| error.to_string())
+        let lines = lines(input).telling(counts);
+        let published = publish_lines(lines, &self.service, TOPIC, interval).await;
+        published.map(|_| ()).map_err(|error| error.to_string())
     }
 }
 
@@ -107,7 +110,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Begins to publish what `open` opens, and leaves in `counts` how many lines there were of each kind.
+    /// Begins to publish what `open` opens, and keeps in `counts` how many lines there were of each kind so far.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -120,10 +123,10 @@ impl Publisher {
         let ended = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&ended);
         let publish = move || {
-            let published = published(&feed, &open, interval);
-            let outcome = published.map(|published| {
-                *counts.lock().unwrap_or_else(PoisonError::into_inner) = published;
-            });
+            // A publisher that panics is one that failed: nobody may wait for the rest of its lines.
+            let published = AssertUnwindSafe(|| published(&feed, &open, interval, counts));
+            let published = catch_unwind(published);
+            let outcome = published.unwrap_or_else(|_| Err("the publisher panicked".to_owned()));
             feed.failed.store(outcome.is_err(), Ordering::SeqCst);
             done.store(true, Ordering::SeqCst);
             let closed = feed.service.close(TOPIC);
@@ -148,10 +151,15 @@ impl Publisher {
     }
 }
 
-fn published(feed: &Feed, open: &OpenInput, interval: Duration) -> Result<LineCounts, Message> {
+fn published(
+    feed: &Feed,
+    open: &OpenInput,
+    interval: Duration,
+    counts: Arc<Mutex<LineCounts>>,
+) -> Result<(), Message> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| format!("the publisher cannot start: {error}"))?;
-    runtime.block_on(feed.publish_all(open, interval))
+    runtime.block_on(feed.publish_all(open, interval, counts))
 }

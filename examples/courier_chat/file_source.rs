@@ -1,7 +1,7 @@
 //! The input as a bounded source, without a topic.
 
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use pipeline_core::prelude::*;
 use tokio::sync::mpsc;
@@ -37,7 +37,7 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Reads what `open` opens, and leaves in `counts` how many lines there were of each kind.
+    /// Reads what `open` opens, and keeps in `counts` how many lines there were of each kind so far.
     ///
     /// An input that `may_wait` (standard input, say) is read on a thread of its own, so that it holds up no worker.
     pub fn new(open: OpenInput, counts: Arc<Mutex<LineCounts>>, may_wait: bool) -> Self {
@@ -64,15 +64,11 @@ impl Source for FileSource {
     }
 
     fn open(&self, (): (), _: &ReadContext) -> Result<FileReader, Error> {
-        let input = (self.open)().map_err(|error| Error::io("opening the input", error))?;
-        let counted = Counted {
-            lines: lines(input),
-            counts: Arc::clone(&self.counts),
-        };
+        let (open, counts) = (Arc::clone(&self.open), Arc::clone(&self.counts));
         Ok(FileReader(if self.may_wait {
-            Records::Ahead(counted.read_ahead()?)
+            Records::Ahead(read_ahead(open, counts)?)
         } else {
-            Records::Here(Box::new(counted))
+            Records::Here(Box::new(opened(&open, counts)?))
         }))
     }
 }
@@ -81,52 +77,57 @@ impl Source for FileSource {
 pub struct FileReader(Records);
 
 enum Records {
-    Here(Box<Counted>),
+    Here(Box<Lines>),
     Ahead(mpsc::Receiver<Result<Record, Error>>),
 }
 
-/// Reads records, and leaves the counts behind at the end.
-struct Counted {
-    lines: Lines,
-    counts: Arc<Mutex<LineCounts>>,
+fn opened(open: &OpenInput, counts: Arc<Mutex<LineCounts>>) -> Result<Lines, Error> {
+    let input = open().map_err(|error| Error::io("opening the input", error))?;
+    Ok(lines(input).telling(counts))
 }
 
-impl Counted {
-    fn next(&mut self) -> Option<Result<Record, Error>> {
-        match self.lines.next_line() {
-            Ok(Some(line)) => Some(Ok(Record::from_line(line))),
-            Ok(None) => {
-                let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-                *counts = self.lines.counts();
-                None
-            }
-            Err(error) => Some(Err(Error::io("reading the input", error))),
-        }
+fn next(lines: &mut Lines) -> Option<Result<Record, Error>> {
+    match lines.next_line() {
+        Ok(Some(line)) => Some(Ok(Record::from_line(line))),
+        Ok(None) => None,
+        Err(error) => Some(Err(Error::io("reading the input", error))),
     }
+}
 
-    /// Reads on a thread, which ends when nobody wants its records any more.
-    fn read_ahead(mut self) -> Result<mpsc::Receiver<Result<Record, Error>>, Error> {
-        let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let read = move || {
-            while let Some(record) = self.next() {
-                let failed = record.is_err();
-                if sender.blocking_send(record).is_err() || failed {
-                    return;
-                }
+/// Reads on a thread, which ends when nobody wants its records any more. To open a pipe may take as long as to read it,
+/// so the thread does that too.
+fn read_ahead(
+    open: OpenInput,
+    counts: Arc<Mutex<LineCounts>>,
+) -> Result<mpsc::Receiver<Result<Record, Error>>, Error> {
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    let read = move || {
+        let mut lines = match opened(&open, counts) {
+            Ok(lines) => lines,
+            Err(error) => {
+                // Whoever does not listen any more has no use for the reason.
+                let _ = sender.blocking_send(Err(error));
+                return;
             }
         };
-        let thread = std::thread::Builder::new().name("input".into());
-        let spawned = thread.spawn(read);
-        spawned.map_err(|error| Error::io("starting a thread for the input", error))?;
-        Ok(receiver)
-    }
+        while let Some(record) = next(&mut lines) {
+            let failed = record.is_err();
+            if sender.blocking_send(record).is_err() || failed {
+                return;
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("input".into());
+    let spawned = thread.spawn(read);
+    spawned.map_err(|error| Error::io("starting a thread for the input", error))?;
+    Ok(receiver)
 }
 
 impl Reader<Record, ()> for FileReader {
     async fn read(&mut self, batch: &mut ReadBatch<Record, ()>) -> Result<ReadStatus, Error> {
         while batch.room() > 0 {
             let record = match &mut self.0 {
-                Records::Here(counted) => counted.next(),
+                Records::Here(lines) => next(lines),
                 Records::Ahead(records) if batch.is_empty() => records.recv().await,
                 Records::Ahead(records) => match records.try_recv() {
                     Ok(record) => Some(record),

@@ -13,6 +13,7 @@ mod id;
 
 use std::hash::Hasher;
 use std::io::{self, BufRead, ErrorKind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memchr;
 use twox_hash::XxHash64;
@@ -96,6 +97,8 @@ pub struct LineReader<R> {
     /// Holds a line that does not lie within the reader's buffer.
     long: RawLine,
     counts: LineCounts,
+    /// Where the counts are told, if anywhere.
+    told: Option<Arc<Mutex<LineCounts>>>,
 }
 
 impl<R: BufRead> LineReader<R> {
@@ -108,7 +111,15 @@ impl<R: BufRead> LineReader<R> {
             line_feed: false,
             long: RawLine::default(),
             counts: LineCounts::default(),
+            told: None,
         }
+    }
+
+    /// Keeps `counts` up to date, line by line, for somebody who looks at them meanwhile.
+    #[must_use]
+    pub fn telling(mut self, counts: Arc<Mutex<LineCounts>>) -> Self {
+        self.told = Some(counts);
+        self
     }
 
     /// Gives the counts so far.
@@ -173,10 +184,12 @@ impl<R: BufRead> LineReader<R> {
                 self.counts.too_long += 1;
             } else if is_blank(&raw[start..end]) {
                 self.counts.blank += 1;
+                self.tell();
                 continue;
             } else {
                 self.counts.records += 1;
             }
+            self.tell();
             return Ok(Some(Found {
                 id,
                 copied,
@@ -186,6 +199,12 @@ impl<R: BufRead> LineReader<R> {
             }));
         }
         Ok(None)
+    }
+
+    fn tell(&self) {
+        if let Some(told) = &self.told {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = self.counts;
+        }
     }
 
     /// Moves to the next raw line and hashes it; none at the end of the input.

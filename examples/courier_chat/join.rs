@@ -57,6 +57,8 @@ pub struct Joined {
     pub complete: PCollection<ConversationRow>,
     /// What found no partner.
     pub unmatched: PCollection<Unmatched>,
+    /// Orders whose state was let go while the stream went on: a part that comes after that begins them anew.
+    pub silent: PCollection<i64>,
     /// Order events that named a second city.
     pub dead_letters: PCollection<BadRecord>,
 }
@@ -75,18 +77,20 @@ pub fn join_city(
             (city.event.value.order_id, Side::City(city))
         });
         let sides = messages.flatten("Sides", &[cities]);
-        let (complete, unmatched, conflicts) = sides.par_do_stateful("Meet", |cells| Meet {
-            conversation: cells.value("conversation"),
-            city: cells.value("city"),
-            order_events: cells.value("order_events"),
-            expiry: cells.event_timer("expiry"),
-        });
+        let (complete, unmatched, conflicts, silent) =
+            sides.par_do_stateful("Meet", |cells| Meet {
+                conversation: cells.value("conversation"),
+                city: cells.value("city"),
+                order_events: cells.value("order_events"),
+                expiry: cells.event_timer("expiry"),
+            });
         let refused = conflicts.try_flat_map("RefuseSecondCity", |conflict| {
             Err::<Vec<()>, _>(conflict.failure())
         });
         Joined {
             complete,
             unmatched,
+            silent,
             dead_letters: refused.dead_letters,
         }
     })
@@ -117,7 +121,12 @@ struct Meet {
     expiry: EventTimer,
 }
 
-type Outputs = (Out<ConversationRow>, Out<Unmatched>, Out<Conflict>);
+type Outputs = (
+    Out<ConversationRow>,
+    Out<Unmatched>,
+    Out<Conflict>,
+    Out<i64>,
+);
 
 impl Meet {
     /// Keeps the order event of the smaller id; one that loses with another city is a conflict.
@@ -143,10 +152,12 @@ impl Meet {
     }
 
     /// Waits from now on: from the later of the element's time and the watermark, so that an order event, which has
-    /// no time of its own, waits as long; before any time is known, until the end.
+    /// no time of its own, waits as long. Before any time is known it waits as long as the messages that are there, or
+    /// for messages until the end.
     fn wait(&self, state: &mut StateContext<'_>) {
         let now = state.timestamp().max(state.input_watermark());
         let until = match now {
+            Timestamp::MIN if self.conversation.read(state).is_some() => return,
             Timestamp::MIN => Timestamp::END_OF_GLOBAL_WINDOW,
             now => (now + PATIENCE).min(Timestamp::END_OF_GLOBAL_WINDOW),
         };
@@ -164,7 +175,7 @@ impl StatefulDoFn for Meet {
         order_id: &i64,
         side: Side,
         state: &mut StateContext<'_>,
-        (complete, _, conflicts): &mut Outputs,
+        (complete, _, conflicts, _): &mut Outputs,
     ) -> Result<(), BoxError> {
         match side {
             Side::City(city) => self.take_city(city, state, conflicts),
@@ -191,8 +202,12 @@ impl StatefulDoFn for Meet {
         order_id: &i64,
         _: EventTimer,
         state: &mut StateContext<'_>,
-        (_, unmatched, _): &mut Outputs,
+        (_, unmatched, _, silent): &mut Outputs,
     ) -> Result<(), BoxError> {
+        // At the end of the input every order is let go.
+        if state.input_watermark() <= Timestamp::END_OF_GLOBAL_WINDOW {
+            silent.emit(*order_id);
+        }
         self.order_events.clear(state);
         match (self.conversation.take(state), self.city.take(state)) {
             (Some(conversation), None) => unmatched.emit(Unmatched::Messages {

@@ -15,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
-        Ok(Ending::Stopped) => ExitCode::from(130),
+        Ok(Ending::Stopped(signal)) => ExitCode::from(signal.exit_code()),
         Err(message) => {
             // If nobody can be told, the exit code tells.
             let _ = writeln!(std::io::stderr(), "error: {message}");

@@ -28,6 +28,7 @@
 //! | [`places`] | input and result files, tried before any work |
 //! | [`mod@draw`] | the pipeline as a flow chart |
 //! | [`generated`] | generated conversations as an input |
+//! | [`stop`] | Ctrl-C and SIGTERM |
 //! | [`progress`], [`report`] | what a person sees meanwhile and at the end |
 
 pub mod conversation;
@@ -50,6 +51,7 @@ pub mod progress;
 pub mod publisher;
 pub mod record;
 pub mod report;
+pub mod stop;
 pub mod summary;
 pub mod tables;
 

@@ -21,7 +21,7 @@ const SAMPLE: &str = concat!(
 #[derive(Clone, Debug, Parser)]
 #[command(name = "courier_chat", version)]
 pub struct Options {
-    /// NDJSON file to publish; `-` is standard input
+    /// NDJSON file to publish, which may be gzip; `-` is standard input
     #[arg(long, value_name = "FILE", default_value = SAMPLE, hide_default_value = true,
           conflicts_with_all = ["seed", "conversations"])]
     pub input: String,
@@ -65,10 +65,10 @@ pub struct Options {
     #[arg(long, default_value = "direct", value_parser = ["direct"])]
     pub runner: String,
 
-    /// Number of worker threads [default: one a core]
+    /// Number of worker threads, 256 at most; 0 is one a core
     #[arg(long = "direct_num_workers", alias = "direct-num-workers", value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub direct_num_workers: Option<u16>,
+          default_value = "0", value_parser = workers)]
+    pub direct_num_workers: u16,
 
     /// Print the pipeline as a Mermaid flow chart, and end
     #[arg(long)]
@@ -83,10 +83,29 @@ pub struct Options {
     pub conversations: Option<u32>,
 }
 
+/// With more threads than this, elements are handed from one to another for longer than they are worked on.
+const MOST_WORKERS: u16 = 256;
+
+fn workers(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(workers) if workers <= MOST_WORKERS => Ok(workers),
+        _ => Err(format!(
+            "write a whole number from 1 to {MOST_WORKERS}, or 0 for one worker a core"
+        )),
+    }
+}
+
+/// Longer than anybody waits; clocks and timestamps still have room for it.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| {
+    let duration = humantime::parse_duration(text).map_err(|error| {
         format!("{error}; write a number with its unit, such as 500ms, 60s or 24h")
-    })
+    })?;
+    if duration > LONGEST {
+        return Err("it is longer than 100 years; write a shorter one".to_owned());
+    }
+    Ok(duration)
 }
 
 impl Options {
@@ -153,7 +172,7 @@ mod tests {
         let refusals: [(&[&str], &str); 5] = [
             (&["--publish_interval", "5"], "such as 500ms"),
             (&["--runner", "flink"], "possible values: direct"),
-            (&["--direct_num_workers", "0"], "1..=1024"),
+            (&["--direct_num_workers", "257"], "from 1 to 256"),
             (&["--input", "x", "--seed", "1"], "cannot be used with"),
             (&["--no_such_flag"], "unexpected argument"),
         ];

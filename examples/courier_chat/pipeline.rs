@@ -23,6 +23,9 @@ pub const SESSION_GAP: Duration = Duration::from_secs(30 * 60);
 /// The path of the step whose elements in are the orders that found no partner.
 pub const UNMATCHED: &str = "Unmatched";
 
+/// The path of the step whose elements in are the orders that were let go before the end.
+pub const SILENT: &str = "Silent";
+
 /// Where records come from.
 #[derive(Clone)]
 pub enum Input {
@@ -37,7 +40,7 @@ pub enum Input {
     File {
         /// Opens it.
         open: OpenInput,
-        /// Where to leave how many lines there were.
+        /// Where to keep how many lines there were so far.
         counts: Arc<Mutex<LineCounts>>,
         /// Whether it may keep its reader waiting, as standard input does.
         may_wait: bool,
@@ -87,8 +90,9 @@ pub fn build<D: Sink<Item = BadRecord>>(
             .combine_per_key("Summarise", Summarise)
             .window_into("Global", GlobalWindows);
         let joined = join_city("JoinCity", &conversations, &cities);
-        // What found no partner is counted as what goes into this step.
+        // What is only to be counted is counted as what goes into a step.
         let _ = joined.unmatched.filter(UNMATCHED, |_: &Unmatched| false);
+        let _ = joined.silent.filter(SILENT, |_: &i64| false);
 
         let rows = TableSink::upsert(
             Arc::clone(warehouse),

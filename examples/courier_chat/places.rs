@@ -5,12 +5,21 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline_core::files::{AtomicFile, Compression};
+use pipeline_core::files::{AtomicFile, Compression, Decompressed};
 
 use super::file_source::OpenInput;
 use super::generated::Generated;
 use super::options::Options;
 use super::program::Message;
+
+/// How the names of the files end that the warehouse has or may make; SQLite keeps its logs beside its file.
+const WAREHOUSE_FILES: [&str; 5] = [
+    "sqlite",
+    "sqlite-wal",
+    "sqlite-shm",
+    "sqlite-journal",
+    "lock",
+];
 
 /// Returns what opens the input, having tried it.
 ///
@@ -24,15 +33,31 @@ pub fn open_input(options: &Options) -> Result<OpenInput, Message> {
     }
     let path = options.input.clone();
     if path == "-" {
-        return Ok(Arc::new(|| Ok(Box::new(std::io::stdin()))));
+        return Ok(Arc::new(|| Ok(decompressed(std::io::stdin(), "-"))));
     }
     let refused =
         |error| format!("--input {path}: {error}; name an NDJSON file, or - for standard input");
-    let opened = File::open(&path).map_err(refused)?;
-    if opened.metadata().map_err(refused)?.is_dir() {
+    let found = std::fs::metadata(&path).map_err(refused)?;
+    if found.is_dir() {
         return Err(format!("--input {path}: is a folder; name an NDJSON file"));
     }
-    Ok(Arc::new(move || Ok(Box::new(File::open(&path)?))))
+    // A pipe is opened once, to be read: closed again, it would end its writer, and what was written be lost.
+    if found.is_file() {
+        File::open(&path).map_err(refused)?;
+    }
+    Ok(Arc::new(move || {
+        Ok(decompressed(File::open(&path)?, &path))
+    }))
+}
+
+/// Reads gzip as what is in it, and anything else as it is.
+fn decompressed(input: impl Read + Send + 'static, name: &str) -> Box<dyn Read + Send> {
+    Box::new(Decompressed::new(input, Path::new(name), Compression::Auto))
+}
+
+/// Tells whether the input may keep its reader waiting: standard input does, and a pipe of another name.
+pub fn may_wait(options: &Options) -> bool {
+    options.generated().is_none() && !Path::new(&options.input).is_file()
 }
 
 /// Finds out whether the result files could be written, so that nobody hears of it after hours of work.
@@ -41,8 +66,9 @@ pub fn open_input(options: &Options) -> Result<OpenInput, Message> {
 /// A folder is missing or may not be written, or two files are one.
 pub fn try_outputs(options: &Options) -> Result<(), Message> {
     let (output, letters) = (options.output(), options.dead_letter_output());
-    let store = options.warehouse.join("warehouse.sqlite");
-    let mut taken = vec![("the warehouse's own file", real(&store))];
+    let own = |name: &&str| real(&options.warehouse.join(format!("warehouse.{name}")));
+    let own = WAREHOUSE_FILES.iter().map(own);
+    let mut taken: Vec<_> = own.map(|own| ("the warehouse's own file", own)).collect();
     if options.generated().is_none() && options.input != "-" {
         taken.push(("--input", real(Path::new(&options.input))));
     }

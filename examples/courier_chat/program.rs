@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pipeline_core::prelude::*;
-use pipeline_core::runners::direct::StopHandle;
-use pipeline_gcp::bigquery::{BigQuery, LocalWarehouse};
+use pipeline_gcp::bigquery::{BigQuery, BigQueryError, BigQueryErrorKind, LocalWarehouse};
 use pipeline_gcp::pubsub::PubSub;
 
 use super::feed::{Feed, Publisher, SUBSCRIPTION};
 use super::input::LineCounts;
 use super::options::Options;
 use super::pipeline::{Input, build};
-use super::places::{open_input, try_outputs, write_whole};
+use super::places::{may_wait, open_input, try_outputs, write_whole};
 use super::progress::Progress;
 use super::report::{Report, agreement};
+use super::stop::{Signal, stop_on_signal};
 use super::{csv, draw, tables};
 
 /// How the program ended, if not by an error.
@@ -24,8 +24,8 @@ use super::{csv, draw, tables};
 pub enum Ending {
     /// Everything was processed.
     Finished,
-    /// It was stopped.
-    Stopped,
+    /// It was stopped, by that signal.
+    Stopped(Signal),
 }
 
 /// A message for the person who runs the program.
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         .map_err(|error| format!("the tokio runtime cannot start: {error}"))?;
     let open = open_input(options)?;
     try_outputs(options)?;
-    let warehouse = LocalWarehouse::open(&options.warehouse).map_err(|e| e.to_string())?;
+    let warehouse = LocalWarehouse::open(&options.warehouse).map_err(not_opened)?;
     let warehouse: Arc<dyn BigQuery> = Arc::new(warehouse);
     let in_warehouse = |error| format!("{error} (warehouse {})", options.warehouse.display());
     let prepared = runtime.block_on(prepare(&*warehouse));
@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         Input::File {
             open: Arc::clone(&open),
             counts: Arc::clone(&counts),
-            may_wait: options.input == "-",
+            may_wait: may_wait(options),
         }
     };
     let dead_letters = TextSink::dead_letters(options.dead_letter_output());
@@ -73,11 +73,13 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     let pipeline = pipeline.map_err(|error| error.to_string())?;
 
     let mut runner = DirectRunner::new();
-    if let Some(workers) = options.direct_num_workers {
-        runner = runner.workers(usize::from(workers));
+    // None is as many as there are cores, as in Beam.
+    if options.direct_num_workers > 0 {
+        runner = runner.workers(usize::from(options.direct_num_workers));
     }
     let progress = Progress::start();
-    stop_on_ctrl_c(&runtime, runner.stop_handle(), progress.clone());
+    let stopped_by = stop_on_signal(&runtime, runner.stop_handle(), progress.clone());
+    let stopped_by = stopped_by.map_err(|error| format!("signals cannot be heard: {error}"))?;
     let shown = progress.clone();
     runner = runner.report(Duration::from_millis(200), move |counts| shown.show(counts));
     let publisher = if options.streaming {
@@ -111,7 +113,9 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     write_whole(&options.output(), &file)?;
     let ending = match result.end() {
         End::Finished => Ending::Finished,
-        End::Stopped { .. } => Ending::Stopped,
+        End::Stopped { .. } | End::Suspended { .. } => {
+            Ending::Stopped(stopped_by.signal().unwrap_or(Signal::CtrlC))
+        }
     };
     // With visits open the two cannot agree, and whoever stops a run does not want to wait.
     let agreement = if ending == Ending::Finished {
@@ -130,6 +134,18 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         agreement,
     })?;
     Ok(ending)
+}
+
+/// Says why the warehouse was not opened, with what helps a person who has flags and no program.
+fn not_opened(error: BigQueryError) -> Message {
+    match error.kind() {
+        BigQueryErrorKind::AlreadyOpen { dir, holder } => format!(
+            "--warehouse {}: is being written by another process{holder}; wait for its end, stop it, or name another \
+             folder",
+            dir.display()
+        ),
+        _ => error.to_string(),
+    }
 }
 
 /// Prints to standard output. A reader that has gone (`| head`) has seen enough: no reason to fail.
@@ -156,17 +172,4 @@ async fn prepare(warehouse: &dyn BigQuery) -> Result<(), Message> {
     }
     let created = warehouse.create_view(tables::VIEW_SQL).await;
     created.map_err(|error| error.to_string())
-}
-
-/// Stops the run at the first Ctrl-C, and the program at the second.
-fn stop_on_ctrl_c(runtime: &tokio::runtime::Runtime, stop: StopHandle, progress: Progress) {
-    runtime.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            stop.stop();
-            progress.say("stopping; press Ctrl-C again to quit at once");
-        }
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(130);
-        }
-    });
 }

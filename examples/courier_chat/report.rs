@@ -1,6 +1,7 @@
 //! What a person sees at the end.
 
 use std::fmt;
+use std::path::Path;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -12,7 +13,7 @@ use super::conversation::ConversationRow;
 use super::event_time::EventTime;
 use super::input::LineCounts;
 use super::options::Options;
-use super::pipeline::UNMATCHED;
+use super::pipeline::{SILENT, UNMATCHED};
 use super::tables;
 
 /// The number of conversations that are shown.
@@ -200,6 +201,8 @@ impl Report<'_> {
             "The SQL view over the base tables differs in {differing} rows:"
         )?;
         let dropped = metrics.total(DROPPED_LATE);
+        let silent = metrics.get(SILENT, ELEMENTS_IN);
+        let explained = dropped > 0 || silent > 0 || others.is_some();
         if dropped > 0 {
             writeln!(
                 f,
@@ -209,10 +212,19 @@ impl Report<'_> {
         if let Some(others) = others {
             writeln!(f, "  - {others}")?;
         }
-        writeln!(
-            f,
-            "  - an order that was silent for more than 24 h begins anew in the final table"
-        )
+        if silent > 0 {
+            writeln!(
+                f,
+                "  - an order that is silent for more than 24 h begins anew in the final table; such silences: {silent}"
+            )?;
+        }
+        if !explained {
+            writeln!(
+                f,
+                "  - for no reason that this run has counted; an earlier run, or another program, may have written them"
+            )?;
+        }
+        Ok(())
     }
 
     fn places(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,15 +239,34 @@ impl Report<'_> {
         writeln!(f, "warehouse     {}", options.warehouse.display())?;
         let (conversations, orders, last) = (tables::CONVERSATIONS, tables::ORDERS, tables::FINAL);
         writeln!(f, "  tables      {conversations}, {orders}, {last}")?;
-        writeln!(f, "  view        {}", tables::VIEW)?;
+        writeln!(
+            f,
+            "  view        {}, in GoogleSQL: LocalWarehouse::query runs it, sqlite3 does not know it",
+            tables::VIEW
+        )?;
+        let store = quoted(&options.warehouse.join("warehouse.sqlite"));
         write!(
             f,
             "\nTo look further:\n  \
+             sqlite3 {store} 'SELECT * FROM {last} LIMIT 5'\n  \
+             {:32}shows the final table; its times are microseconds since 1970\n  \
              --draw                          shows the pipeline as a flow chart\n  \
              --publish_interval 5ms          lets you watch it work\n  \
              --seed 1 --conversations 100000 gives it more to do\n  \
-             --help                          lists all flags\n"
+             --help                          lists all flags\n",
+            ""
         )
+    }
+}
+
+/// Writes a path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
     }
 }
 

@@ -11,8 +11,12 @@ use crate::window::{PaneInfo, Window};
 ///
 /// The life cycle is Beam's: `setup`, then for each bundle `start_bundle`, `process` for each
 /// element, `finish_bundle`, and at last `teardown`. Each worker has a clone of its own, which is
-/// never used concurrently and is discarded after an error or a panic. A bundle is an arbitrary
-/// run of elements; it is the unit in which results are committed.
+/// never used concurrently. A bundle is an arbitrary run of elements; it is the unit in which
+/// results are committed.
+///
+/// When a job fails, bundles that are open stay without their `finish_bundle`, and every clone
+/// whose `setup` succeeded is torn down, the failed one too: after an error or a panic `teardown`
+/// is all that it sees. (User code that hangs for 5 s after that is left behind without it.)
 ///
 /// An error that a method returns ends the job. A record that may be bad belongs into
 /// [`try_map`](crate::PCollection::try_map), whose failures are data.
@@ -47,10 +51,12 @@ use crate::window::{PaneInfo, Window};
 /// }
 ///
 /// let pipeline = Pipeline::build(|p| {
-///     let (even, odd) = p.create("Numbers", vec![1, 2, 3]).par_do("Parity", Parity);
-///     # let _ = (even, odd);
-/// });
-/// # pipeline.unwrap();
+///     let (even, odd) = p.create("Numbers", vec![2, 3]).par_do("Parity", Parity);
+///     even.check("Two", |even| assert_eq!(even, [2]));
+///     odd.check("Three", |odd| assert_eq!(odd, ["3 is odd"]));
+/// })?;
+/// DirectRunner::new().run(&pipeline)?;
+/// # Ok::<(), Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `DoFn`",
@@ -87,8 +93,8 @@ pub trait DoFn: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Lets go of what `setup` took, after the last bundle, as far as the job lives to call it.
-    /// Default: nothing.
+    /// Lets go of what `setup` took, after the last bundle or a failure. An error here fails the
+    /// job, and keeps no other clone from being torn down. Default: nothing.
     fn teardown(&mut self) -> Result<(), BoxError> {
         Ok(())
     }

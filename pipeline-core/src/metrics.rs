@@ -1,5 +1,6 @@
 //! Counters: what went in and out of each transform, and what was dropped.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,8 @@ impl Counter {
 pub struct Metrics {
     paths: Vec<Arc<str>>,
     counters: Mutex<Vec<Entry>>,
+    /// What earlier runs of the same job had counted.
+    earlier: Vec<(String, String, u64)>,
 }
 
 #[derive(Debug)]
@@ -43,7 +46,14 @@ impl Metrics {
         Metrics {
             paths: paths.map(Arc::clone).collect(),
             counters: Mutex::default(),
+            earlier: Vec::new(),
         }
+    }
+
+    /// Goes on from what earlier runs of the same job had counted.
+    pub(crate) fn resume(mut self, earlier: Vec<(String, String, u64)>) -> Self {
+        self.earlier = earlier;
+        self
     }
 
     /// Adds a counter of one worker that counts for a second transform as well.
@@ -74,7 +84,14 @@ impl Metrics {
         }
         for entry in counters.iter() {
             if let Some(&place) = places.get(&entry.path) {
-                *snapshot.rows[place].1.entry(entry.name).or_default() += entry.counter.get();
+                let counts = &mut snapshot.rows[place].1;
+                *counts.entry(entry.name.into()).or_default() += entry.counter.get();
+            }
+        }
+        for (path, name, count) in &self.earlier {
+            if let Some(&place) = places.get(path.as_str()) {
+                let counts = &mut snapshot.rows[place].1;
+                *counts.entry(name.clone().into()).or_default() += count;
             }
         }
         snapshot
@@ -87,7 +104,7 @@ impl Metrics {
 /// was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricsSnapshot {
-    rows: Vec<(String, BTreeMap<&'static str, u64>)>,
+    rows: Vec<(String, BTreeMap<Cow<'static, str>, u64>)>,
 }
 
 /// Elements that went into a transform.
@@ -120,7 +137,7 @@ impl MetricsSnapshot {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, u64)> {
         self.rows
             .iter()
-            .flat_map(|(path, counts)| counts.iter().map(move |(n, c)| (path.as_str(), *n, *c)))
+            .flat_map(|(path, counts)| counts.iter().map(move |(n, c)| (path.as_str(), &**n, *c)))
     }
 }
 
@@ -137,7 +154,7 @@ impl fmt::Display for MetricsSnapshot {
             let (elements_in, elements_out) = (count(ELEMENTS_IN), count(ELEMENTS_OUT));
             write!(f, "{path:width$}  {elements_in:>12}  {elements_out:>12}")?;
             for (name, count) in counts {
-                if *name != ELEMENTS_IN && *name != ELEMENTS_OUT && *count > 0 {
+                if name != ELEMENTS_IN && name != ELEMENTS_OUT && *count > 0 {
                     write!(f, "  {name}={count}")?;
                 }
             }

@@ -40,10 +40,14 @@ impl<T> Clone for PCollection<T> {
 ///     words.map("Upper", |w: String| w.to_uppercase()).map("Mark", |w| w + "!")
 /// }
 ///
-/// Pipeline::build(|p| {
+/// let pipeline = Pipeline::build(|p| {
 ///     // The transforms are called `Shout/Upper` and `Shout/Mark`.
-///     let _loud = p.create("Words", vec!["hey".to_string()]).apply("Shout", shout);
+///     p.create("Words", vec!["hey".to_string()])
+///         .apply("Shout", shout)
+///         .check("IsLoud", |loud| assert_eq!(loud, ["HEY!"]));
 /// })?;
+/// let result = DirectRunner::new().run(&pipeline)?;
+/// assert_eq!(result.metrics().get("Shout/Mark", "out"), 1);
 /// # Ok::<(), Error>(())
 /// ```
 pub trait PTransform<Input> {

@@ -37,7 +37,7 @@ impl Pipeline {
     /// # Errors
     /// Lists everything that keeps it from running: names used twice, groups that would never
     /// end, keys without a stable encoding, collections that cannot be mixed, dead letters that
-    /// nothing consumes.
+    /// nothing consumes, files that two sinks would write.
     pub fn build(construct: impl FnOnce(&Pipeline)) -> Result<BuiltPipeline> {
         let pipeline = Pipeline {
             graph: Rc::default(),

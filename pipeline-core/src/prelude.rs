@@ -1,6 +1,6 @@
 //! What ordinary programs use: `use pipeline_core::prelude::*;`.
 
-pub use crate::runners::direct::{DirectRunner, End, RunResult};
+pub use crate::runners::direct::{DirectRunner, End, RunResult, Snapshots};
 pub use crate::sink::{Rejected, Sink, TextSink, WriteBatch, Writer};
 pub use crate::source::{ReadBatch, ReadContext, ReadStatus, Reader, Source, Text};
 pub use crate::state::{BagCell, EventTimer, StateCells, StateContext, ValueCell};

@@ -25,7 +25,7 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(' ').filter(|word| !word.is_empty())
 }
 
-fn counted(window: impl WindowFn + Clone, runner: &DirectRunner) -> Vec<Timed<(String, u64)>> {
+fn counted(window: impl WindowFn, runner: &DirectRunner) -> Vec<Timed<(String, u64)>> {
     let (all, _) = run(runner, |p| {
         let lines = (0..LINES).map(|n| (line(n), at(minute(n) * 60_000)));
         p.create_timestamped("Lines", lines.collect())

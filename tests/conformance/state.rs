@@ -229,6 +229,15 @@ fn a_timer_set_to_the_past_fires_at_the_end_of_the_bundle() {
 }
 
 #[test]
+fn a_timer_may_be_set_to_before_the_element_that_sets_it() {
+    let stream = script(TestStream::new(), 1, 60, vec![Do::Set(0, 50)]);
+    is(
+        &told(stream.watermark(at(51))),
+        &[("1 timer 0 with - []", 50)],
+    );
+}
+
+#[test]
 fn a_timer_fires_once_and_may_set_itself_again() {
     let stream = script(TestStream::new(), 1, 0, vec![Do::Again(3), Do::Set(0, 10)]);
     let stream = script(stream.watermark(at(25)), 1, 25, vec![Do::Tell]);

@@ -152,6 +152,7 @@ fn a_new_window_may_merge_others_and_stay_alone() {
 enum Broken {
     NoWindow,
     LosesAWindow,
+    ShrinksAWindow,
     Panics,
 }
 
@@ -159,19 +160,23 @@ impl WindowFn for Broken {
     fn assign(&self, timestamp: Timestamp, windows: &mut Vec<Window>) {
         match self {
             Broken::NoWindow => {}
-            Broken::LosesAWindow => {
-                windows.push(Window::interval(timestamp, timestamp.plus_millis(1)));
+            Broken::LosesAWindow | Broken::ShrinksAWindow => {
+                windows.push(Window::interval(timestamp, timestamp.plus_millis(2)));
             }
             Broken::Panics => panic!("no window today"),
         }
     }
 
     fn is_merging(&self) -> bool {
-        *self == Broken::LosesAWindow
+        matches!(self, Broken::LosesAWindow | Broken::ShrinksAWindow)
     }
 
-    fn merge(&self, _: &[Window]) -> Vec<Window> {
-        Vec::new()
+    fn merge(&self, windows: &[Window]) -> Vec<Window> {
+        if *self == Broken::LosesAWindow {
+            return Vec::new();
+        }
+        let shorter = |w: &Window| Window::interval(w.start(), w.start().plus_millis(1));
+        windows.iter().map(shorter).collect()
     }
 }
 
@@ -181,6 +186,11 @@ fn a_broken_window_fn_ends_the_job_and_is_named() {
         (Broken::NoWindow, "'Windows'", "no window for"),
         (
             Broken::LosesAWindow,
+            "'Group/Group'",
+            "no window that holds",
+        ),
+        (
+            Broken::ShrinksAWindow,
             "'Group/Group'",
             "no window that holds",
         ),

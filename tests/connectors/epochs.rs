@@ -76,6 +76,6 @@ pub fn recovery(epoch: u64, prepared: &[Vec<u8>], finished: bool) -> Recovery {
     Recovery {
         epoch,
         prepared: prepared.to_vec(),
-        finished,
+        drained: finished,
     }
 }

@@ -124,3 +124,50 @@ fn a_run_that_is_stopped_publishes_what_it_wrote() {
     assert_eq!(all_lines(folder.path()).len(), written);
     assert_eq!(names(folder.path()), ["n"]);
 }
+
+#[test]
+fn two_sinks_of_one_file_are_refused() {
+    let built = |first: TextSink<String>, second: TextSink<u64>| {
+        let built = Pipeline::build(|p| {
+            let lines = p.create("Lines", numbers(3));
+            p.scope("First", || lines.write("Write", first));
+            lines
+                .map("Length", |line| line.len() as u64)
+                .write("Second", second);
+        });
+        built.map(drop).map_err(|error| error.to_string())
+    };
+    let refused = [
+        (
+            TextSink::lines("a").without_sharding(),
+            TextSink::csv("a").without_sharding(),
+        ),
+        (
+            TextSink::lines("./b/a").without_sharding(),
+            TextSink::csv(std::env::current_dir().unwrap().join("b/a")).without_sharding(),
+        ),
+        // What the name is put together from does not matter.
+        (
+            TextSink::lines("a.txt").without_sharding(),
+            TextSink::csv("a").suffix(".txt").without_sharding(),
+        ),
+        (TextSink::lines("a"), TextSink::csv("a")),
+    ];
+    for (first, second) in refused {
+        let error = built(first, second).unwrap_err();
+        assert!(
+            error.contains("'First/Write' and 'Second' both write /"),
+            "{error}"
+        );
+        assert!(error.contains("a path of its own"), "{error}");
+    }
+    let taken = [
+        (TextSink::lines("a"), TextSink::csv("b")),
+        (TextSink::lines("a"), TextSink::csv("a").suffix(".csv")),
+        (TextSink::lines("a"), TextSink::csv("a").without_sharding()),
+        (TextSink::lines("a"), TextSink::csv("b/a")),
+    ];
+    for (first, second) in taken {
+        assert_eq!(built(first, second), Ok(()));
+    }
+}

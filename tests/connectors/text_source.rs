@@ -118,7 +118,7 @@ fn lines_have_their_places() {
     let lines = lines.lock().unwrap();
     let got: Vec<(u64, &[u8], u64)> = lines
         .iter()
-        .map(|line| (line.offset, &line.bytes[..], line.full_length))
+        .map(|line| (line.offset, &line.bytes[..], line.full_length()))
         .collect();
     let expected: [(u64, &[u8], u64); 4] = [
         (0, b"one", 3),
@@ -163,8 +163,43 @@ fn a_line_of_twelve_megabytes_is_a_dead_letter() {
     };
     assert_eq!(record.original.len(), 10_000_000);
     assert_eq!(record.transform, "Lines/Whole");
-    let reason = "the line at byte 7 of its file has 12000000 bytes, the limit is 10000000";
-    assert!(record.reason().starts_with(reason), "{}", record.reason());
+    let reason = format!(
+        "the line at byte 7 of {} has 12000000 bytes, the limit is 10000000;",
+        folder.path().join("a").display()
+    );
+    assert!(record.reason().starts_with(&reason), "{}", record.reason());
+}
+
+/// Whole, in ranges, packed: whichever way a file is read.
+#[test]
+fn a_line_that_is_too_long_is_found_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = format!("short\n{}\n", "x".repeat(80)).repeat(1_000);
+    let mut places = Vec::new();
+    for (name, content) in [
+        ("plain", lines.clone().into_bytes()),
+        ("packed.gz", gzip(lines.as_bytes())),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let place = |n| format!("byte {} of {} has 80", n * 87 + 6, path.display());
+        places.extend((0..1_000).map(place));
+    }
+    places.sort();
+    let source = Text::lines(pattern(folder.path(), "*")).max_line_bytes(40);
+    for source in [source.clone(), source.min_split_bytes(1)] {
+        for (mode, runner) in runners() {
+            let read = read_lines(&source, &runner).unwrap();
+            let reasons = read.dead_letters.iter().map(|record| record.reason());
+            let found = reasons.map(|reason| {
+                let place = reason.strip_prefix("the line at ").unwrap();
+                place.split_once(" bytes, ").unwrap().0.to_owned()
+            });
+            let mut found: Vec<String> = found.collect();
+            found.sort();
+            assert_eq!(found, places, "{mode}");
+        }
+    }
 }
 
 #[test]

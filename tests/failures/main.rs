@@ -1,6 +1,7 @@
 //! What happens when something fails, stops or is refused.
 //!
 //! - `matrix`: a panic or an error in every place that calls user code.
+//! - `life_cycle`: the order of a function's calls, in good runs and in others.
 //! - `misuse`: what user code may not do.
 //! - `hang`: user code that does not come back after a failure; `transient`: errors that pass.
 //! - `stop`, `backpressure`, `acknowledgement`: a run that is stopped, slowed down, confirmed.
@@ -11,6 +12,7 @@ mod backpressure;
 mod drawing;
 mod hang;
 mod kit;
+mod life_cycle;
 mod matrix;
 mod metrics;
 mod misuse;

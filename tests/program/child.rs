@@ -205,8 +205,13 @@ impl Running {
 
     /// Presses Ctrl-C.
     pub fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    /// Sends a signal, as `kill` takes it.
+    pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        let status = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(status.success());
     }
 
@@ -248,8 +253,13 @@ impl Running {
 
 /// A run that reads what the test writes.
 pub fn fed(place: &Place, flags: &[&str]) -> (Running, ChildStdin) {
+    fed_as("-", place, flags)
+}
+
+/// The same, with another name for standard input.
+pub fn fed_as(input: &str, place: &Place, flags: &[&str]) -> (Running, ChildStdin) {
     let mut command = place.command(flags);
-    command.args(["--input", "-"]).stdin(Stdio::piped());
+    command.args(["--input", input]).stdin(Stdio::piped());
     let mut running = Running::of(&mut command);
     let stdin = running.child.stdin.take().unwrap();
     (running, stdin)

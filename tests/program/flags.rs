@@ -4,7 +4,7 @@ use crate::child::{EXPECTED, Place};
 
 #[test]
 fn wrong_flags_are_refused_as_usage() {
-    let refusals: [(&[&str], &[&str]); 9] = [
+    let refusals: [(&[&str], &[&str]); 12] = [
         (
             &["--no_such_flag"],
             &["unexpected argument", "--no_such_flag"],
@@ -14,12 +14,24 @@ fn wrong_flags_are_refused_as_usage() {
             &["--publish_interval", "5"],
             &["--publish_interval", "such as 500ms"],
         ),
+        (
+            &["--publish_interval", "500000000000years"],
+            &["--publish_interval", "longer than 100 years"],
+        ),
+        (
+            &["--allowed_lateness", "101years"],
+            &["--allowed_lateness", "longer than 100 years"],
+        ),
         (&["--max_disorder", "much"], &["--max_disorder", "such as"]),
         (
             &["--runner", "flink"],
             &["flink", "possible values: direct"],
         ),
-        (&["--direct_num_workers", "0"], &["1..=1024"]),
+        (
+            &["--direct_num_workers", "257"],
+            &["257", "from 1 to 256, or 0 for one worker a core"],
+        ),
+        (&["--direct_num_workers=-1"], &["-1", "from 1 to 256"]),
         (
             &["--streaming", "perhaps"],
             &["possible values: true, false"],
@@ -96,6 +108,7 @@ fn drawing_touches_nothing() {
             chart.contains(source) && chart.contains("WriteFinal"),
             "{chart}"
         );
+        assert!(chart.contains(">Sessions of 30m<"), "{chart}");
         let left = std::fs::read_dir(place.path()).unwrap().count();
         assert_eq!(left, 0, "{flags:?} left files behind");
     }
@@ -148,12 +161,20 @@ fn results_that_cannot_be_written_are_refused_before_any_work() {
 fn two_files_cannot_be_one() {
     let place = Place::new();
     let input = place.file("in.json", crate::child::SAMPLE);
-    let (warehouse, store) = (
-        place.warehouse(),
-        place.warehouse().join("warehouse.sqlite"),
-    );
+    let warehouse = place.warehouse();
     place.finish(&[]);
-    for (output, letters, says) in [
+    let own = [
+        "sqlite",
+        "sqlite-wal",
+        "sqlite-shm",
+        "sqlite-journal",
+        "lock",
+    ];
+    let own = own.map(|end| format!("{}/warehouse.{end}", warehouse.display()));
+    let own = own
+        .iter()
+        .map(|own| (&**own, "x", "is also the warehouse's own file"));
+    for (output, letters, says) in own.chain([
         ("x", "./x", "--dead_letter_output ./x: is also --output"),
         ("in.json", "x", "--output in.json: is also --input"),
         (
@@ -161,12 +182,7 @@ fn two_files_cannot_be_one() {
             "in.json",
             "--dead_letter_output in.json: is also --input",
         ),
-        (
-            store.to_str().unwrap(),
-            "x",
-            "is also the warehouse's own file",
-        ),
-    ] {
+    ]) {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_courier_chat"));
         command
             .current_dir(place.path())

@@ -10,8 +10,9 @@
 //! | [`failures`] | full disks and broken inputs leave nothing half-written |
 //! | [`warehouses`] | warehouses that are foreign, in use, or filled before |
 //! | [`stdin`] | standard input, slow and without end |
+//! | [`pipes`] | pipes of another name than `-` |
 //! | [`generated`] | generated conversations |
-//! | [`stop`] | Ctrl-C, once and twice |
+//! | [`stop`] | Ctrl-C, once and twice, and SIGTERM |
 //! | [`live`] | results while the input still comes |
 
 mod child;
@@ -22,6 +23,7 @@ mod flags;
 mod generated;
 mod live;
 mod memory;
+mod pipes;
 mod sample;
 mod stdin;
 mod stop;

@@ -1,6 +1,10 @@
 //! The sample data gives the expected table, however it is read.
 
-use crate::child::{EXPECTED, Ended, Place};
+use std::io::Write;
+
+use flate2::write::GzEncoder;
+
+use crate::child::{EXPECTED, Ended, Place, SAMPLE, fed};
 
 #[track_caller]
 fn assert_expected(place: &Place, ended: &Ended) {
@@ -26,8 +30,10 @@ fn assert_expected(place: &Place, ended: &Ended) {
 
 #[test]
 fn streaming_and_batch_and_any_number_of_workers_give_the_expected_file() {
-    let ways: [&[&str]; 6] = [
+    let ways: [&[&str]; 7] = [
         &[],
+        // As in Beam: one a core.
+        &["--direct_num_workers", "0"],
         &["--direct_num_workers", "1"],
         &["--direct-num-workers", "3"],
         &["--streaming", "false"],
@@ -91,5 +97,47 @@ fn a_second_run_changes_nothing() {
         assert_expected(&place, &ended);
         assert!(!ended.stdout.contains("filled by"), "{}", ended.stdout);
         assert!(place.tables() == tables, "{flags:?} changed the tables");
+    }
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn an_input_in_gzip_is_read_like_the_one_in_it() {
+    let plain = Place::new();
+    plain.finish(&[]);
+    for way in ["--streaming=true", "--streaming=false"] {
+        for name in ["in.json.gz", "in.json"] {
+            let place = Place::new();
+            let input = place.file(name, gzip(SAMPLE));
+            assert_expected(&place, &place.finish(&["--input", &input, way]));
+            assert!(place.tables() == plain.tables(), "{name}, {way}");
+        }
+        let place = Place::new();
+        let (running, mut stdin) = fed(&place, &[way]);
+        stdin.write_all(&gzip(SAMPLE)).unwrap();
+        drop(stdin);
+        assert_expected(&place, &running.end());
+    }
+}
+
+#[test]
+fn an_input_in_damaged_gzip_leaves_no_results() {
+    let whole = gzip(SAMPLE);
+    for (bytes, says) in [
+        (&whole[..whole.len() / 2], "the gzip data ends too early"),
+        (SAMPLE.as_bytes(), "it is no gzip file"),
+    ] {
+        for way in ["--streaming=true", "--streaming=false"] {
+            let place = Place::new();
+            let input = place.file("in.json.gz", bytes);
+            let ended = place.run(&["--input", &input, way]);
+            ended.assert_failed(1, &[&input, says]);
+            place.assert_no_results();
+        }
     }
 }

@@ -41,6 +41,30 @@ fn rows_are_there_while_the_pipe_is_open() {
 }
 
 #[test]
+fn a_stopped_run_tells_what_it_skipped_and_stripped() {
+    for flags in [&[][..], &["--streaming", "false"]] {
+        let place = Place::new();
+        let (mut running, mut stdin) = fed(&place, flags);
+        stdin.write_all(b"\xEF\xBB\xBF\n \n\t\n").unwrap();
+        for line in SAMPLE.lines().take(50) {
+            write!(stdin, "{line}\r\n").unwrap();
+        }
+        // Blank lines behind the last record, and none after them.
+        stdin.write_all(b"\n\n").unwrap();
+        running.wait_for("50 rows", || place.base_rows() == 50);
+        thread::sleep(Duration::from_millis(100));
+        running.interrupt();
+        let ended = running.end();
+        assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+        assert_eq!(ended.count("records taken in"), 50);
+        assert_eq!(ended.count("blank lines skipped"), 5, "{flags:?}");
+        assert_eq!(ended.count("carriage returns stripped"), 50);
+        assert_eq!(ended.count("byte order marks stripped"), 1);
+        drop(stdin);
+    }
+}
+
+#[test]
 fn nothing_at_all_is_an_empty_table() {
     for flags in [&[][..], &["--streaming", "false"]] {
         let place = Place::new();

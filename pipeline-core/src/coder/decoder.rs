@@ -29,11 +29,23 @@ type Result<T, E = CoderError> = std::result::Result<T, E>;
 /// When the bytes are not an encoding of a `T`; the message names the type and the place. `input` is then as it was.
 /// Malformed bytes never panic, and never make the decoder allocate more than a small multiple of their length.
 pub fn decode<T: DeserializeOwned>(input: &mut &[u8]) -> Result<T> {
+    decode_as(input, false)
+}
+
+/// Reads as [`decode`] does, but refuses fields that the type does not know: what a later program reads may hold more
+/// than it has a place for, and that would be lost without a word. Within untagged, internally tagged or flattened parts
+/// serde does not tell them apart.
+pub(crate) fn decode_strictly<T: DeserializeOwned>(input: &mut &[u8]) -> Result<T> {
+    decode_as(input, true)
+}
+
+fn decode_as<T: DeserializeOwned>(input: &mut &[u8], strict: bool) -> Result<T> {
     let mut decoder = Decoder {
         rest: input,
         total: input.len(),
         names: Names::new(),
         depth: 0,
+        strict,
     };
     match decoder
         .version()
@@ -52,6 +64,7 @@ struct Decoder<'de> {
     total: usize,
     names: Names<'de>,
     depth: u32,
+    strict: bool,
 }
 
 /// An integer as it was written.
@@ -316,6 +329,14 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         deserialize_u128 visit_u128 u128;
     }
 
+    /// Serde asks for this where a field is not one of the type's.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        if self.strict {
+            return Err(CoderError::new(Cause::Unknown));
+        }
+        self.deserialize_any(visitor)
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek()? {
             NONE | SOME | UNIT => self.deserialize_any(visitor),
@@ -366,6 +387,5 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     forward_to_deserialize_any! {
         bool f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier
-        ignored_any
     }
 }

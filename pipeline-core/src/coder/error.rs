@@ -37,6 +37,8 @@ pub(super) enum Cause {
     Version(u8),
     /// The value nests deeper than the limit.
     Depth,
+    /// The type has no such field, and all had to be known.
+    Unknown,
 }
 
 impl CoderError {
@@ -107,6 +109,10 @@ impl fmt::Display for CoderError {
                 )?;
                 f.write_str("read them with the program that wrote them")
             }
+            Cause::Unknown => f.write_str(
+                "the program knows no such field; keep it, or name it as an alias of the new one \
+                 (`#[serde(alias = \"…\")]`)",
+            ),
             Cause::Depth => {
                 write!(f, "the value nests deeper than {MAX_DEPTH} levels; ")?;
                 f.write_str("flatten it, for example a linked list into a Vec")

@@ -17,6 +17,7 @@ mod names;
 mod shape;
 
 pub use decoder::decode;
+pub(crate) use decoder::decode_strictly;
 pub use element::{Element, Key};
 pub use encoder::encode_to;
 pub use error::CoderError;

@@ -24,12 +24,13 @@ impl<T: Element> Outcome<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let numbers = p.create("Texts", vec!["1".to_string(), "x".to_string()])
-    ///     .try_map("Parse", |text| Ok(text.parse::<i64>()?))
-    ///     .drop_dead_letters("headers are no numbers");
-    /// # let _ = numbers;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Texts", vec!["n".to_string(), "1".to_string()])
+    ///         .try_map("Parse", |text| Ok(text.parse::<i64>()?))
+    ///         .drop_dead_letters("headers are no numbers")
+    ///         .check("One", |numbers| assert_eq!(numbers, [1]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn drop_dead_letters(self, reason: &str) -> PCollection<T> {

@@ -1,11 +1,14 @@
 //! One worker: it polls what brings elements in, ends bundles, and so moves progress along.
 
-use std::task::Context;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use super::chain::{Link, lower, teardown};
 use crate::error::Result;
 use crate::event_log::Event;
-use crate::graph::{Graph, Polled, Progress, WorkerContext};
+use crate::graph::{
+    Frame, Graph, NodeState, Polled, Progress, SavedFrames, StateOut, WorkerContext,
+};
 use crate::user_code::at_transform;
 
 /// What a step did.
@@ -31,6 +34,14 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(graph: &Graph, context: WorkerContext) -> Result<Self> {
         let links = lower(graph, &context)?;
+        if let Some(frames) = &context.epochs.restored {
+            let loaded = load(&links, frames);
+            if loaded.is_err() {
+                // The first error tells why; one of a teardown after it adds nothing.
+                let _ = teardown(&links);
+            }
+            loaded?;
+        }
         context.bundle.next();
         Ok(Worker {
             progress: vec![Progress::START; links.len()],
@@ -113,7 +124,21 @@ impl Worker {
         Ok(())
     }
 
+    /// Tells whether nothing more will come of this worker but what writers do when they close.
+    pub(crate) fn is_drained(&self) -> bool {
+        !self.in_bundle && self.progress.iter().all(|p| p.closed) && self.is_quiet()
+    }
+
+    /// Tells whether nothing is on its way on this worker.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut operators = self.links.iter().filter_map(|l| l.operator.as_ref());
+        !self.in_bundle && operators.all(|operator| operator.borrow().is_quiet())
+    }
+
     fn is_done(&self) -> bool {
+        if self.context.settings.snapshots && !self.context.epochs.is_last_over.get() {
+            return false;
+        }
         let finished = |link: &Link| match &link.operator {
             Some(operator) => operator.borrow().is_finished(),
             None => true,
@@ -129,6 +154,58 @@ impl Worker {
         self.in_bundle = true;
     }
 
+    /// Ends the input, as if the sources had ended: windows fire.
+    pub(crate) fn drain(&mut self) {
+        for operator in self.links.iter().filter_map(|l| l.operator.as_ref()) {
+            operator.borrow_mut().drain();
+        }
+        self.in_bundle = true;
+    }
+
+    /// Has nothing new read until [`Worker::resume`].
+    pub(crate) fn pause(&self) {
+        self.context.epochs.pausing.set(true);
+    }
+
+    /// Has the sinks prepare what they wrote in an epoch; called again until it is ready.
+    pub(crate) fn poll_prepare(&self, waker: &mut Context<'_>, epoch: u64) -> Result<Poll<()>> {
+        let mut all = Poll::Ready(());
+        for link in &self.links {
+            let Some(operator) = &link.operator else {
+                continue;
+            };
+            let prepare = || operator.borrow_mut().poll_prepare(waker, epoch);
+            if at_transform(&link.path, "prepare", prepare)?.is_pending() {
+                all = Poll::Pending;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Writes what must survive; everything must be at rest and prepared.
+    pub(crate) fn save(&self, emit: &mut dyn FnMut(Frame) -> Result<()>) -> Result<()> {
+        for (node, link) in self.links.iter().enumerate() {
+            let Some(operator) = &link.operator else {
+                continue;
+            };
+            let mut out = StateOut::new(node, self.context.index, emit);
+            at_transform(&link.path, "saving", || {
+                operator.borrow_mut().save(&mut out)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Goes on behind a snapshot that is committed: what is in it may be acknowledged. After the
+    /// `last` one, writers may close.
+    pub(crate) fn resume(&mut self, last: bool) {
+        let epochs = &self.context.epochs;
+        epochs.committed_before.set(self.context.bundle.number());
+        epochs.pausing.set(false);
+        epochs.is_last_over.set(last);
+        self.in_bundle = true;
+    }
+
     /// Returns the number of groups and keyed states that are open.
     pub(crate) fn open_groups(&self) -> u64 {
         let operators = self.links.iter().filter_map(|l| l.operator.as_ref());
@@ -139,4 +216,21 @@ impl Worker {
     pub(crate) fn teardown(&mut self) -> Result<()> {
         teardown(&self.links)
     }
+}
+
+/// Gives every operator what the run before has saved of it.
+fn load(links: &[Link], frames: &Arc<dyn SavedFrames>) -> Result<()> {
+    for link in links {
+        let Some(operator) = &link.operator else {
+            continue;
+        };
+        let state = NodeState {
+            frames: Arc::clone(frames),
+            path: Arc::clone(&link.path),
+        };
+        at_transform(&link.path, "resuming", || {
+            operator.borrow_mut().load(&state)
+        })?;
+    }
+    Ok(())
 }

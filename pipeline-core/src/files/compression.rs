@@ -35,8 +35,7 @@ impl Compression {
             Compression::Gzip => true,
         };
         if expected && !found {
-            let why =
-                "it is no gzip file; if it is not compressed, say so (Compression::Uncompressed)";
+            let why = "it is no gzip file; if it is not compressed, say so (Compression::Uncompressed) or rename it";
             return Err(FileError::because(
                 "read",
                 path,
@@ -72,7 +71,18 @@ pub(super) fn read_head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// Reads decompressed bytes. It looks at the input at the first read, not before; its errors name the file.
-pub(super) struct Decompressed<R> {
+///
+/// ```
+/// use std::{io::Read, path::Path};
+/// use pipeline_core::files::{Compression, Decompressed};
+///
+/// let mut text = String::new();
+/// let mut input = Decompressed::new(&b"as it is"[..], Path::new("-"), Compression::Auto);
+/// input.read_to_string(&mut text)?;
+/// assert_eq!(text, "as it is");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Decompressed<R> {
     path: PathBuf,
     compression: Compression,
     state: State<R>,
@@ -89,7 +99,8 @@ enum State<R> {
 }
 
 impl<R: Read> Decompressed<R> {
-    pub(super) fn new(reader: R, path: &Path, compression: Compression) -> Self {
+    /// Reads what `reader` gives of the file at `path`, which is not opened: it names the file, in errors too.
+    pub fn new(reader: R, path: &Path, compression: Compression) -> Self {
         Decompressed {
             path: path.into(),
             compression,

@@ -157,7 +157,8 @@ pub fn open_lines(
 ) -> Result<LineReader<Box<dyn Read + Send>>, FileError> {
     let Input::File(path) = input else {
         let stdin = Decompressed::new(io::stdin(), Path::new("-"), compression);
-        return whole(Path::new("-"), range, options, Box::new(stdin));
+        let lines = whole(Path::new("-"), range, options, Box::new(stdin))?;
+        return Ok(lines.of("standard input"));
     };
     if input.may_block()? {
         let pipe = Pipe {
@@ -180,7 +181,8 @@ pub fn open_lines(
     file.seek(SeekFrom::Start(range.first_byte_read()))
         .map_err(failed)?;
     let reader = Decompressed::new(file, path, Compression::Uncompressed);
-    Ok(LineReader::at(Box::new(reader), range, options))
+    let reader: Box<dyn Read + Send> = Box::new(reader);
+    Ok(LineReader::at(reader, range, options).of(path.display().to_string()))
 }
 
 fn whole(
@@ -190,7 +192,7 @@ fn whole(
     reader: Box<dyn Read + Send>,
 ) -> Result<LineReader<Box<dyn Read + Send>>, FileError> {
     if range == FileRange::ALL {
-        Ok(LineReader::new(reader, options))
+        Ok(LineReader::new(reader, options).of(path.display().to_string()))
     } else {
         Err(no_part(path))
     }

@@ -12,14 +12,29 @@ pub struct Line {
     pub bytes: Bytes,
     /// Where the line begins, in bytes from the beginning of the (decompressed) file.
     pub offset: u64,
-    /// The length of the whole line in bytes, without its end; more than `bytes.len()` if it was cut.
+    /// What is known of a line that was over the limit, so that `bytes` are only its beginning.
+    pub cut: Option<Box<Cut>>,
+}
+
+/// Says what was cut. It stands apart: few lines are cut, and all pay for the size of a [`Line`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The length of the whole line in bytes, without its end.
     pub full_length: u64,
+    /// Where the line is from, if the reader was told: a file's path, or "standard input".
+    pub source: Option<String>,
 }
 
 impl Line {
-    /// Tells whether the line was over the limit, so that `bytes` are only its beginning.
+    /// Tells whether the line was over the limit.
     pub fn is_cut(&self) -> bool {
-        self.full_length > self.bytes.len() as u64
+        self.cut.is_some()
+    }
+
+    /// Returns the length of the whole line in bytes, without its end; more than `bytes.len()` if it was cut.
+    pub fn full_length(&self) -> u64 {
+        let kept = self.bytes.len() as u64;
+        self.cut.as_ref().map_or(kept, |cut| cut.full_length)
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::line::{FileRange, Line, LineOptions};
+use super::line::{Cut, FileRange, Line, LineOptions};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -29,6 +29,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// ```
 pub struct LineReader<R> {
     reader: R,
+    /// Where it reads, as lines that are cut tell.
+    source: Option<String>,
     options: LineOptions,
     /// Lines begin before this byte.
     end: u64,
@@ -75,6 +77,7 @@ impl<R: Read> LineReader<R> {
         };
         LineReader {
             reader,
+            source: None,
             options,
             end: range.end,
             state,
@@ -87,6 +90,13 @@ impl<R: Read> LineReader<R> {
             stripped_crs: 0,
             skipped_bom: false,
         }
+    }
+
+    /// Says where the reader reads: a line that is cut tells it ([`Cut::source`]).
+    #[must_use]
+    pub fn of(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
     }
 
     /// Appends the lines at hand to `out`, `max_lines` at most, and returns their number; 0 is the end.
@@ -189,12 +199,13 @@ impl<R: Read> LineReader<R> {
         let read = &self.buffer[..self.filled];
         let newline = memchr(b'\n', read);
         let content = &read[..newline.unwrap_or(read.len())];
-        line.full_length += content.len() as u64;
         *last = content.last().copied().unwrap_or(*last);
-        if newline.is_some() && self.options.strip_cr && *last == b'\r' {
-            line.full_length -= 1;
-            self.stripped_crs += 1;
+        let ends_with_cr = newline.is_some() && self.options.strip_cr && *last == b'\r';
+        if let Some(cut) = &mut line.cut {
+            cut.full_length += content.len() as u64;
+            cut.full_length -= u64::from(ends_with_cr);
         }
+        self.stripped_crs += u64::from(ends_with_cr);
         let length = newline.map_or(content.len(), |at| at + 1);
         self.discard(length);
         if newline.is_some() || self.state == State::Ended {
@@ -232,8 +243,17 @@ impl<R: Read> LineReader<R> {
         Line {
             bytes: block.slice(start..kept),
             offset,
-            full_length: (end - start) as u64,
+            cut: (kept < end).then(|| self.cut_of((end - start) as u64)),
         }
+    }
+
+    #[cold]
+    fn cut_of(&self, full_length: u64) -> Box<Cut> {
+        let source = self.source.clone();
+        Box::new(Cut {
+            full_length,
+            source,
+        })
     }
 
     /// Returns the length of the byte order mark before the file's first line.

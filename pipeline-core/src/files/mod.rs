@@ -4,6 +4,7 @@
 //!   decompressed as [`Compression`] says.
 //! - [`LineReader`] splits what is read into [`Line`]s without copying; a [`FileRange`] is a worker's share of a file.
 //! - [`BackgroundLines`] reads lines on a thread of its own, for standard input and other slow readers.
+//! - [`Decompressed`] reads the bytes of an input that may be gzip.
 //! - [`AtomicFile`] writes a file that appears under its name when it is complete.
 
 mod atomic;
@@ -18,9 +19,9 @@ pub(crate) mod scratch;
 
 pub use atomic::{AtomicFile, FilePosition};
 pub use background::BackgroundLines;
-pub use compression::Compression;
+pub use compression::{Compression, Decompressed};
 pub use error::FileError;
 pub(crate) use input::is_gzip;
 pub use input::{Input, expand, open_lines, ranges};
-pub use line::{FileRange, Line, LineOptions};
+pub use line::{Cut, FileRange, Line, LineOptions};
 pub use lines::LineReader;

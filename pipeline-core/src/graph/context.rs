@@ -4,10 +4,12 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use super::node::Node;
+use super::snapshot::{NodeState, SavedFrames};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event_log::EventLog;
@@ -22,6 +24,10 @@ pub(crate) struct Settings {
     pub(crate) encode_edges: bool,
     /// The order of events is drawn from a seed.
     pub(crate) seeded: bool,
+    /// Snapshots are taken: sinks commit, and sources are acknowledged, by epoch.
+    pub(crate) snapshots: bool,
+    /// The bytes of unacknowledged input of a source, on one worker, at which a snapshot is wanted.
+    pub(crate) snapshot_bytes: u64,
     /// Acknowledge when the bundle has ended, whether or not its sinks have committed. It exists
     /// to show that the tests of the rule can fail.
     pub(crate) acknowledge_early: bool,
@@ -70,6 +76,27 @@ impl Bundle {
     }
 }
 
+/// What a worker knows of the snapshots that are taken while it runs.
+#[derive(Clone, Default)]
+pub(crate) struct Epochs {
+    /// Everything must come to rest: nothing new may be read.
+    pub(crate) pausing: Rc<Cell<bool>>,
+    /// The last snapshot of the run has been taken and committed: writers may close.
+    pub(crate) is_last_over: Rc<Cell<bool>>,
+    /// Bundles before this one are in a committed snapshot.
+    pub(crate) committed_before: Rc<Cell<u64>>,
+    /// Exchange messages, on all workers, that were made and not yet taken in.
+    pub(crate) messages: Arc<AtomicUsize>,
+    /// Something has happened since the last snapshot that another should have.
+    pub(crate) changed: Arc<AtomicBool>,
+    /// Much is unacknowledged: a snapshot should be taken now.
+    pub(crate) wanted: Arc<AtomicBool>,
+    /// What the run resumes from.
+    pub(crate) restored: Option<Arc<dyn SavedFrames>>,
+    /// A newer snapshot, which was damaged; what it held may have been acknowledged.
+    pub(crate) damaged: Option<u64>,
+}
+
 /// What the workers of a run share, found by node and made by the first that asks.
 #[derive(Default)]
 pub(crate) struct SharedSlots(Mutex<HashMap<usize, Arc<dyn Any + Send + Sync>>>);
@@ -109,6 +136,7 @@ pub(crate) struct WorkerContext {
     pub(crate) bundle: Rc<Bundle>,
     /// Everything on all workers has come to rest, and one source may go on.
     pub(crate) at_rest: Rc<Cell<bool>>,
+    pub(crate) epochs: Epochs,
     /// For each sink, the oldest bundle that it has not committed (`u64::MAX`: none).
     pub(crate) uncommitted: Rc<RefCell<Vec<Rc<Cell<u64>>>>>,
 }
@@ -138,6 +166,15 @@ impl NodeContext<'_> {
     /// Returns this worker's counter of that name for the node.
     pub(crate) fn counter(&self, name: &'static str) -> Counter {
         self.worker.metrics.counter(&self.node.path, name)
+    }
+
+    /// Returns what the run before has saved of the node, if this run resumes it.
+    pub(crate) fn restored(&self) -> Option<NodeState> {
+        let frames = self.worker.epochs.restored.as_ref()?;
+        Some(NodeState {
+            frames: Arc::clone(frames),
+            path: self.path(),
+        })
     }
 
     /// Tells whether anything consumes an output.

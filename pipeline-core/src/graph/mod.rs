@@ -14,8 +14,11 @@ pub(crate) mod snapshot;
 mod validate;
 
 pub(crate) use collection::{CollectionId, TypeOps, TypeOpsOf, as_raw_bytes, encoded_edge};
-pub(crate) use context::{NodeContext, Settings, SharedSlots, WorkerContext};
-pub(crate) use node::{Graph, Kind, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask};
+pub(crate) use context::{Epochs, NodeContext, Settings, SharedSlots, WorkerContext};
+pub(crate) use node::{
+    Graph, Kept, Kind, Node, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask,
+};
 pub(crate) use operator::{
     AnyPort, Lowered, Operator, Polled, Port, Progress, Receiver, only_port,
 };
+pub(crate) use snapshot::{Frame, NodeState, PREPARED, SavedFrames, StateOut};

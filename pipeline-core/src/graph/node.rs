@@ -1,6 +1,7 @@
 //! Nodes: the transforms of the graph.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub(crate) enum SinkTask {
 pub(crate) struct Recovery {
     pub(crate) epoch: u64,
     pub(crate) prepared: Vec<Vec<u8>>,
-    pub(crate) finished: bool,
+    pub(crate) drained: bool,
 }
 
 /// Runs a task of a sink.
@@ -79,6 +80,9 @@ pub(crate) struct Node {
     pub(crate) outputs: Vec<CollectionId>,
     pub(crate) factory: Factory,
     pub(crate) sink: Option<SinkHook>,
+    pub(crate) kept: Kept,
+    /// The file, or the pattern of files, that no other node may write.
+    pub(crate) exclusive_path: Option<PathBuf>,
 }
 
 /// Describes a collection that a node to be added produces.
@@ -107,6 +111,13 @@ impl OutputSpec {
     }
 }
 
+/// What a node keeps per key, besides groups: cells with their kinds, and timers, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) cells: Vec<(String, &'static str)>,
+    pub(crate) timers: Vec<String>,
+}
+
 /// Describes a node to be added.
 pub(crate) struct NodeSpec {
     pub(crate) name: String,
@@ -116,6 +127,8 @@ pub(crate) struct NodeSpec {
     pub(crate) outputs: Vec<OutputSpec>,
     pub(crate) factory: Factory,
     pub(crate) sink: Option<SinkHook>,
+    pub(crate) kept: Kept,
+    pub(crate) exclusive_path: Option<PathBuf>,
 }
 
 impl NodeSpec {
@@ -134,7 +147,15 @@ impl NodeSpec {
             outputs,
             factory: Arc::new(factory),
             sink: None,
+            kept: Kept::default(),
+            exclusive_path: None,
         }
+    }
+
+    /// Says what it keeps per key.
+    pub(crate) fn keeping(mut self, kept: Kept) -> Self {
+        self.kept = kept;
+        self
     }
 
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
@@ -193,6 +214,8 @@ impl Graph {
             outputs: outputs.clone(),
             factory: spec.factory,
             sink: spec.sink,
+            kept: spec.kept,
+            exclusive_path: spec.exclusive_path,
         });
         outputs
     }

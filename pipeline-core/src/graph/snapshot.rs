@@ -4,13 +4,15 @@
 //! Everything goes through the private coder. A frame holds one value, or a sequence of records;
 //! which worker wrote it is told, but nothing may depend on how many there were.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::coder::{decode, encode_to};
+use crate::coder::{decode_strictly, encode_to};
 use crate::error::{Error, Result};
+use crate::time::Timestamp;
 
 /// The name of the frame with what a sink has prepared.
 pub(crate) const PREPARED: &str = "prepared";
@@ -69,12 +71,25 @@ impl<'a> StateOut<'a> {
         name: &'static str,
         records: impl Iterator<Item = R>,
     ) -> Result<()> {
+        self.put_chunks(name, records, |chunk, payload| {
+            encode_to(chunk, payload).map_err(|error| Error::connector(error.to_string()))
+        })
+    }
+
+    /// Writes records of keys as [`StateOut::put_keyed`] does, each frame as `encode` makes it of
+    /// some of them.
+    pub(crate) fn put_chunks<R>(
+        &mut self,
+        name: &'static str,
+        records: impl Iterator<Item = R>,
+        mut encode: impl FnMut(&[R], &mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
         let mut records = records.peekable();
         let mut most = 16;
         while records.peek().is_some() {
             let chunk: Vec<R> = records.by_ref().take(most).collect();
             let mut payload = Vec::new();
-            encode_to(&chunk, &mut payload).map_err(|e| Error::connector(e.to_string()))?;
+            encode(&chunk, &mut payload)?;
             most = match payload.len() {
                 length if length > FRAME_BYTES => (most / 2).max(1),
                 length if length < FRAME_BYTES / 2 => (most * 2).min(FRAME_RECORDS),
@@ -119,7 +134,7 @@ impl NodeState {
     /// Returns the values of that name, one for each worker that wrote one.
     pub(crate) fn values<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>> {
         let mut values = Vec::new();
-        self.decoded(name, |value| {
+        self.chunks(name, |value| {
             values.push(value);
             Ok(())
         })?;
@@ -132,27 +147,47 @@ impl NodeState {
         name: &str,
         mut each: impl FnMut(R) -> Result<()>,
     ) -> Result<()> {
-        self.decoded(name, |chunk: Vec<R>| {
+        self.chunks(name, |chunk: Vec<R>| {
             chunk.into_iter().try_for_each(&mut each)
         })
     }
 
-    fn decoded<T: DeserializeOwned>(
+    /// Returns the watermark by which lateness was judged: behind an exchange it is the same on all
+    /// workers when everything is at rest.
+    pub(crate) fn common_watermark(&self, name: &str) -> Result<Option<Timestamp>> {
+        let values: Vec<Timestamp> = self.values(name)?;
+        if values.iter().any(|value| *value != values[0]) {
+            return Err(Error::internal(format!(
+                "the workers of the run before had different watermarks at '{}': {values:?}",
+                self.path
+            )));
+        }
+        Ok(values.first().copied())
+    }
+
+    /// Returns the watermark of what all workers had put out.
+    pub(crate) fn least_watermark(&self, name: &str) -> Result<Option<Timestamp>> {
+        Ok(self.values(name)?.into_iter().min())
+    }
+
+    /// Says that what was saved under a name does not fit.
+    pub(crate) fn misfit(&self, name: &str, why: impl fmt::Display) -> Error {
+        Error::option(format!(
+            "the saved state of '{}' ({name}) does not fit the program: {why}; finish it with the \
+             program that wrote it (--drain), or give another folder for snapshots",
+            self.path
+        ))
+    }
+
+    /// Hands over what each frame of that name holds.
+    pub(crate) fn chunks<T: DeserializeOwned>(
         &self,
         name: &str,
         mut each: impl FnMut(T) -> Result<()>,
     ) -> Result<()> {
         self.frames
             .for_each(&self.path, name, &mut |mut payload: &[u8]| {
-                let value = decode(&mut payload).map_err(|error| {
-                    Error::option(format!(
-                        "the saved state of '{}' ({name}) does not fit the program: {error}; \
-                         finish it with the program that wrote it (--drain), or give another \
-                         folder for snapshots",
-                        self.path
-                    ))
-                })?;
-                each(value)
+                each(decode_strictly(&mut payload).map_err(|error| self.misfit(name, error))?)
             })
     }
 

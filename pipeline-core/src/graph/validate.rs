@@ -1,6 +1,7 @@
 //! What is refused before anything runs.
 
 use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 
 use super::node::Graph;
 
@@ -11,6 +12,7 @@ impl Graph {
         self.check_names(&mut reasons);
         self.check_grouping(&mut reasons);
         self.check_consumers(&mut reasons);
+        self.check_files(&mut reasons);
         if self.nodes.is_empty() {
             reasons.push("it has no transforms: begin with `pipeline.read` or `create`".into());
         }
@@ -51,6 +53,28 @@ impl Graph {
                      put `window_into` with windows that end in front of it",
                     node.path
                 ));
+            }
+        }
+    }
+
+    /// Of two sinks that write one file, the later one would replace what the other wrote.
+    fn check_files(&self, reasons: &mut Vec<String>) {
+        let mut writers = HashMap::new();
+        for node in &self.nodes {
+            let Some(path) = &node.exclusive_path else {
+                continue;
+            };
+            match writers.entry(path) {
+                Entry::Vacant(first) => {
+                    first.insert(&node.path);
+                }
+                Entry::Occupied(first) => reasons.push(format!(
+                    "'{}' and '{}' both write {}, and one would replace what the other wrote: \
+                     give each a path of its own, or `flatten` their inputs into one sink",
+                    first.get(),
+                    node.path,
+                    path.display()
+                )),
             }
         }
     }

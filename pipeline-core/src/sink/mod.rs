@@ -15,6 +15,7 @@ mod text;
 mod write;
 
 use std::future::Future;
+use std::path::PathBuf;
 
 pub use text::{TextSink, TextWriter};
 pub use write::Written;
@@ -120,6 +121,12 @@ pub trait Sink: Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Returns the file, or the pattern of files, that no other sink may write: a pipeline with two
+    /// sinks of the same is refused when it is built. Default: none, the place can be shared.
+    fn exclusive_path(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Returns the greatest number of records of a batch. Default: 1,000.
     fn max_batch(&self) -> usize {
         1_000
@@ -144,8 +151,9 @@ pub struct Recovery {
     pub epoch: u64,
     /// What the writers had prepared for it, each its own; there may be more or fewer of them now.
     pub prepared: Vec<Vec<u8>>,
-    /// The run had ended with that epoch: its output may not have been published.
-    pub finished: bool,
+    /// All input had been read with that epoch, and everything written: the output may have been
+    /// [finished](Sink::finish), in part or as a whole, and will be again.
+    pub drained: bool,
 }
 
 impl From<crate::graph::Recovery> for Recovery {
@@ -153,7 +161,7 @@ impl From<crate::graph::Recovery> for Recovery {
         Recovery {
             epoch: recovery.epoch,
             prepared: recovery.prepared,
-            finished: recovery.finished,
+            drained: recovery.drained,
         }
     }
 }

@@ -41,6 +41,8 @@ use crate::files::{AtomicFile, Compression};
 ///   next run goes on with them, whatever the number of its workers; a part that has lost its worker
 ///   becomes a shard of its own. A run that is stopped publishes copies of what there is by then.
 /// - A file is there even if no element came.
+/// - Two sinks of one file are refused when the pipeline is built. Paths are compared as they are
+///   written, made absolute: two names of one file through links are not seen.
 /// - A record that cannot be shown in the format is refused ([`Written`](super::Written)).
 ///
 /// ```
@@ -213,14 +215,23 @@ impl<T: Element> Sink for TextSink<T> {
     }
 
     async fn suspend(&self) -> Result<()> {
-        Ok(self.publish_copies(self.take_parts())?)
+        let (parts, _) = self.take_parts();
+        Ok(self.publish_copies(parts)?)
+    }
+
+    fn exclusive_path(&self) -> Option<PathBuf> {
+        let shard = if self.sharded { "-SSSSS-of-NNNNN" } else { "" };
+        let path = self.path(shard);
+        // Where it cannot be made absolute, it cannot be opened either: the run will say so.
+        Some(std::path::absolute(&path).unwrap_or(path))
     }
 
     async fn finish(&self, succeeded: bool) -> Result<()> {
-        let parts = self.take_parts();
-        if succeeded {
-            self.publish(parts)?;
+        let (parts, published) = self.take_parts();
+        match published {
+            Some(tag) => self.end_published(parts, &tag),
+            None if succeeded => Ok(self.publish(parts)?),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

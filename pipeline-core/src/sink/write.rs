@@ -16,8 +16,8 @@ use crate::coder::Element;
 use crate::dead_letter::BadRecord;
 use crate::error::{Error, Result};
 use crate::graph::{
-    Kind, Lowered, NodeContext, NodeSpec, Operator, OutputSpec, Polled, Port, Progress, Receiver,
-    SinkTask, WorkerContext, only_port,
+    Kind, Lowered, NodeContext, NodeSpec, Operator, OutputSpec, PREPARED, Polled, Port, Progress,
+    Receiver, SinkTask, StateOut, WorkerContext, only_port,
 };
 use crate::metrics::{Counter, DEAD_LETTERS};
 use crate::pcollection::PCollection;
@@ -37,6 +37,7 @@ impl<T: Element> PCollection<T> {
     /// A refused record that nothing consumes ends the job with an error that names it: nothing
     /// is lost silently. See [`Sink`] for an example.
     pub fn write<S: Sink<Item = T>>(&self, name: &str, sink: S) -> Written {
+        let exclusive_path = sink.exclusive_path();
         let sink = Arc::new(sink);
         let output = self.output_like::<BadRecord>().named("refused");
         let hooked = Arc::clone(&sink);
@@ -51,6 +52,7 @@ impl<T: Element> PCollection<T> {
                 Ok(Lowered::driven(write))
             },
         );
+        spec.exclusive_path = exclusive_path;
         spec.sink = Some(Arc::new(move |task| {
             let (sink, path) = (Arc::clone(&hooked), path.clone());
             Box::pin(async move {
@@ -113,6 +115,7 @@ type Done<T, W> = (W, Waiting<T>, Result<Vec<Rejected>>);
 enum State<T, W> {
     Ready(W),
     Writing(Pin<Box<dyn Future<Output = Done<T, W>>>>),
+    Preparing(Pin<Box<dyn Future<Output = (W, Result<Vec<u8>>)>>>),
     Closing(Pin<Box<dyn Future<Output = Result<()>>>>),
     Closed,
 }
@@ -125,6 +128,8 @@ struct Write<S: Sink> {
     building: Waiting<S::Item>,
     queue: VecDeque<Waiting<S::Item>>,
     max_batch: usize,
+    /// What was prepared for the epoch that ends.
+    prepared: Option<Vec<u8>>,
     input: Progress,
     uncommitted: Rc<Cell<u64>>,
     refused: Port<BadRecord>,
@@ -137,7 +142,11 @@ struct Write<S: Sink> {
 impl<S: Sink> Write<S> {
     fn new(context: &NodeContext<'_>, sink: Arc<S>, refused: Port<BadRecord>) -> Result<Self> {
         let path = context.path();
-        let opened = catch_unwind(AssertUnwindSafe(|| sink.open(context.worker.index)));
+        let (worker, in_epochs) = (context.worker.index, context.worker.settings.snapshots);
+        let opened = catch_unwind(AssertUnwindSafe(|| match in_epochs {
+            true => sink.open_in_epochs(worker),
+            false => sink.open(worker),
+        }));
         let writer = match opened {
             Ok(writer) => writer.map_err(|e| Error::source_failed("open", &path, e))?,
             Err(panic) => return Err(panicked("open", &path, &*panic)),
@@ -153,6 +162,7 @@ impl<S: Sink> Write<S> {
             building: Waiting::new(),
             queue: VecDeque::new(),
             max_batch,
+            prepared: None,
             input: Progress::START,
             uncommitted,
             refused,
@@ -288,10 +298,13 @@ impl<S: Sink> Operator for Write<S> {
         self.input = input;
         self.uncommitted.set(self.oldest());
         let held = input.held_at(self.hold());
-        Ok(Progress {
-            closed: matches!(self.state, State::Closed),
-            ..held
-        })
+        // A writer that closes refuses nothing any more; in a run with snapshots it closes only
+        // behind the last of them, which needs all refusals to have gone through.
+        let closed = match self.state {
+            State::Closed => true,
+            _ => self.context.settings.snapshots && input.closed && self.is_quiet(),
+        };
+        Ok(Progress { closed, ..held })
     }
 
     fn poll(&mut self, context: &mut Context<'_>, room: bool) -> Result<Polled> {
@@ -303,12 +316,58 @@ impl<S: Sink> Operator for Write<S> {
         Ok(polled)
     }
 
+    fn is_quiet(&self) -> bool {
+        let at_rest = matches!(self.state, State::Ready(_) | State::Closed);
+        at_rest && self.queue.is_empty() && self.building.batch.is_empty()
+    }
+
+    fn poll_prepare(&mut self, context: &mut Context<'_>, epoch: u64) -> Result<Poll<()>> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Ready(mut writer) if self.prepared.is_none() => {
+                self.state = State::Preparing(Box::pin(async move {
+                    let prepared = writer.prepare(epoch).await;
+                    (writer, prepared)
+                }));
+                self.poll_prepare(context, epoch)
+            }
+            State::Preparing(mut preparing) => match poll(&mut preparing, context) {
+                Ok(Poll::Pending) => {
+                    self.state = State::Preparing(preparing);
+                    Ok(Poll::Pending)
+                }
+                Ok(Poll::Ready((writer, prepared))) => {
+                    self.state = State::Ready(writer);
+                    let prepared =
+                        prepared.map_err(|e| Error::source_failed("prepare", &self.path, e))?;
+                    self.prepared = Some(prepared);
+                    Ok(Poll::Ready(()))
+                }
+                Err(panic) => Err(panicked("prepare", &self.path, &*panic)),
+            },
+            state => {
+                self.state = state;
+                Ok(Poll::Ready(()))
+            }
+        }
+    }
+
+    fn save(&mut self, out: &mut StateOut<'_>) -> Result<()> {
+        match self.prepared.take() {
+            Some(prepared) => out.put_bytes(PREPARED, prepared),
+            None => Err(Error::internal("a sink was not prepared for a snapshot")),
+        }
+    }
+
     fn is_finished(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 }
 
 impl<S: Sink> Write<S> {
+    fn may_close(&self) -> bool {
+        !self.context.settings.snapshots || self.context.epochs.is_last_over.get()
+    }
+
     /// Takes the next step: begins a write, hears of its end, closes.
     fn go_on(&mut self, context: &mut Context<'_>) -> Result<bool> {
         let path = Arc::clone(&self.path);
@@ -316,7 +375,7 @@ impl<S: Sink> Write<S> {
             State::Ready(mut writer) => {
                 if let Some(waiting) = self.queue.pop_front() {
                     self.start_write(writer, waiting);
-                } else if self.input.closed && self.building.batch.is_empty() {
+                } else if self.input.closed && self.building.batch.is_empty() && self.may_close() {
                     let close = async move { writer.close().await };
                     self.state = State::Closing(Box::pin(close));
                 } else {
@@ -351,6 +410,10 @@ impl<S: Sink> Write<S> {
                 }
                 Err(panic) => Err(panicked("close", &path, &*panic)),
             },
+            State::Preparing(preparing) => {
+                self.state = State::Preparing(preparing);
+                Ok(false)
+            }
             State::Closed => Ok(false),
         }
     }

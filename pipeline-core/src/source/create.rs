@@ -12,10 +12,13 @@ impl Pipeline {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let numbers = p.create("Numbers", vec![1, 2, 3]);
-    /// # let _ = numbers;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Numbers", vec![1, 2, 3]).check_timed("AtMin", |numbers| {
+    ///         assert_eq!(numbers.len(), 3);
+    ///         assert_eq!(numbers[0].timestamp, Timestamp::MIN);
+    ///     });
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn create<T: Element>(&self, name: &str, elements: Vec<T>) -> PCollection<T> {
@@ -27,11 +30,14 @@ impl Pipeline {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let timed = vec![("a".to_string(), Timestamp::from_millis(1_000))];
-    /// let events = p.create_timestamped("Events", timed);
-    /// # let _ = events;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     let at = Timestamp::from_millis(1_000);
+    ///     p.create_timestamped("Events", vec![("a".to_string(), at)])
+    ///         .check_timed("AtItsTime", move |events| {
+    ///             assert_eq!((events[0].value.as_str(), events[0].timestamp), ("a", at));
+    ///         });
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn create_timestamped<T: Element>(

@@ -1,19 +1,24 @@
 //! `read`: a source at the root of a pipeline, and the operator that drives its readers.
 
+mod acks;
+mod saved;
+
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use super::pulse::{Pulse, Pulses};
-use super::{ReadBatch, ReadContext, ReadStatus, Reader, Source};
+use super::{ReadBatch, ReadContext, ReadStatus, Reader, Resume, Source};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::event_log::Event;
 use crate::graph::{
-    Kind, Lowered, NodeContext, NodeSpec, Operator, OutputSpec, Polled, Port, Progress,
+    Kind, Lowered, NodeContext, NodeSpec, Operator, OutputSpec, Polled, Port, Progress, StateOut,
     WorkerContext, only_port,
 };
 use crate::pcollection::PCollection;
@@ -21,6 +26,8 @@ use crate::pipeline::Pipeline;
 use crate::time::Timestamp;
 use crate::user_code::panic_message;
 use crate::window::WindowingStrategy;
+use acks::Acks;
+use saved::{Restored, SavedPart, SavedSplits};
 
 /// The number of parts that a bounded source is asked for, per worker: enough that workers end
 /// at about the same time.
@@ -49,10 +56,16 @@ impl Pipeline {
     }
 }
 
+/// A part that no worker has taken, with its number and, in a run that resumes, where it goes on.
+type Untaken<S> = (usize, <S as Source>::Split, Option<SavedPart>);
+
 /// What the workers share.
 struct Shared<S: Source> {
     /// The parts that no worker has taken, with their numbers.
-    splits: Mutex<VecDeque<(usize, S::Split)>>,
+    splits: Mutex<VecDeque<Untaken<S>>>,
+    /// The number of parts that the source was asked for, and that it gave.
+    desired: usize,
+    given: usize,
     /// How far the open parts are, where idle ones are not waited for.
     pulses: Pulses,
 }
@@ -69,8 +82,6 @@ type Reading<S> = Pin<
     >,
 >;
 
-type Acknowledging = Pin<Box<dyn Future<Output = Result<()>>>>;
-
 /// A part that is open.
 struct Part<S: Source> {
     number: usize,
@@ -84,6 +95,8 @@ struct Read<S: Source> {
     shared: Arc<Shared<S>>,
     idle_after: Option<i64>,
     parts: Vec<Part<S>>,
+    /// The parts that have ended, if what was not acknowledged of them will come again.
+    ended_parts: Vec<SavedPart>,
     /// The part to look at first, so that all get their turn.
     next: usize,
     bounded: bool,
@@ -94,9 +107,9 @@ struct Read<S: Source> {
     told: Timestamp,
     /// The bundle has been kept open for a watermark that is to be told at its end.
     to_be_told: bool,
-    /// Acknowledgements in the order of reading, each with its bundle.
-    acks: VecDeque<(u64, S::Ack)>,
-    acknowledging: Option<Acknowledging>,
+    acks: Acks<S>,
+    /// The unacknowledged bytes at which a snapshot is wanted.
+    most_unacknowledged: u64,
     out: Port<S::Item>,
     read_context: ReadContext,
     context: WorkerContext,
@@ -111,34 +124,70 @@ impl<S: Source> Read<S> {
                 context.path()
             )));
         }
+        if context.worker.settings.snapshots && source.resume() == Resume::Never {
+            return Err(Error::option(format!(
+                "'{}' reads a source that cannot go on from a snapshot: run without snapshots, or \
+                 implement `Source::resume` and `Reader::position`",
+                context.path()
+            )));
+        }
+        if let Some(epoch) = context.worker.epochs.damaged
+            && source.resume() == Resume::Redelivery
+        {
+            return Err(Error::option(format!(
+                "snapshot {epoch} is damaged, and what it held may have been acknowledged to the \
+                 source that '{}' reads, which cannot deliver it again: to go on from the snapshot \
+                 before, and lose that, move the damaged file away",
+                context.path()
+            )));
+        }
+        let restored = match context.restored() {
+            Some(state) => Restored::of(&state)?,
+            None => None,
+        };
         let workers = context.worker.workers;
         let shared = context.shared(|| {
-            let desired = if bounded {
-                workers * SPLITS_PER_WORKER
-            } else {
-                workers
+            let desired = match &restored {
+                Some(restored) => restored.splits.desired,
+                None if bounded => workers * SPLITS_PER_WORKER,
+                None => workers,
             };
             let splits = called("split", &context.path(), || source.split(desired))?;
-            let numbered: VecDeque<_> = splits.into_iter().enumerate().collect();
+            let given = splits.len();
+            let untaken: Vec<Untaken<S>> = match &restored {
+                Some(restored) => restored
+                    .remaining(splits)
+                    .map_err(|error| error.located("resuming", &context.path(), None))?,
+                None => {
+                    let numbered = splits.into_iter().enumerate();
+                    numbered.map(|(number, s)| (number, s, None)).collect()
+                }
+            };
             Ok(Shared::<S> {
-                splits: Mutex::new(numbered),
+                splits: Mutex::new(untaken.into()),
+                desired,
+                given,
                 pulses: Pulses::default(),
             })
         })?;
+        let half = source
+            .most_unacknowledged()
+            .map_or(u64::MAX, |most| most / 2);
         let mut read = Read {
             idle_after: source.idle_after().map(crate::time::millis),
-            source,
             shared,
             parts: Vec::new(),
+            ended_parts: Vec::new(),
             next: 0,
             bounded,
             stopped: false,
             ended: false,
-            watermark: Timestamp::MIN,
+            watermark: restored.map_or(Timestamp::MIN, |restored| restored.watermark),
             told: Timestamp::MIN,
             to_be_told: false,
-            acks: VecDeque::new(),
-            acknowledging: None,
+            acks: Acks::new(&source, &context.path()),
+            source,
+            most_unacknowledged: half.min(context.worker.settings.snapshot_bytes),
             out,
             read_context: ReadContext {
                 path: context.path(),
@@ -158,24 +207,30 @@ impl<S: Source> Read<S> {
 
     /// Takes a part that nobody reads: the next one of a bounded source, of an unbounded one the
     /// next that is this worker's.
-    fn take_split(&self) -> Option<(usize, S::Split)> {
+    fn take_split(&self) -> Option<Untaken<S>> {
         let splits = self.shared.splits.lock();
         let mut splits = splits.unwrap_or_else(PoisonError::into_inner);
         if self.bounded {
             return splits.pop_front();
         }
         let (index, workers) = (self.context.index, self.context.workers);
-        let mine = splits.iter().position(|(n, _)| n % workers == index)?;
+        let mine = splits.iter().position(|(n, ..)| n % workers == index)?;
         splits.remove(mine)
     }
 
-    fn open(&mut self, (number, split): (usize, S::Split)) -> Result<()> {
+    fn open(&mut self, (number, split, saved): Untaken<S>) -> Result<()> {
+        self.read_context.position = saved.as_ref().map(SavedPart::position);
         let path = &self.read_context.path;
         let reader = called("open", path, || self.source.open(split, &self.read_context))?;
-        let pulse = Pulse {
+        let now = self.context.clock.now();
+        let mut pulse = Pulse {
             watermark: reader.watermark(),
-            heard_at: self.context.clock.now(),
+            heard_at: now,
         };
+        if let Some(saved) = saved {
+            pulse.watermark = pulse.watermark.max(saved.watermark);
+            pulse.heard_at = now.plus_millis(-saved.quiet);
+        }
         if self.idle_after.is_some() {
             self.shared.pulses.set(number, pulse);
         }
@@ -198,7 +253,9 @@ impl<S: Source> Read<S> {
             .map_or(room, |m| m.min(room));
         let part = &mut self.parts[at_part];
         let path = &self.read_context.path;
-        if let Some(mut reader) = part.reader.take() {
+        let is_pausing = self.context.epochs.pausing.get();
+        if let Some(mut reader) = part.reader.take_if(|_| !is_pausing) {
+            let pausing = Rc::clone(&self.context.epochs.pausing);
             part.reading = Some(Box::pin(async move {
                 let mut batch = ReadBatch {
                     batch: Batch::default(),
@@ -206,7 +263,15 @@ impl<S: Source> Read<S> {
                     ack_bytes: 0,
                     room,
                 };
-                let status = reader.read(&mut batch).await;
+                let status = {
+                    let mut read = pin!(reader.read(&mut batch));
+                    // For a snapshot a read that waits is given up: it gives what it has.
+                    poll_fn(|context| match read.as_mut().poll(context) {
+                        Poll::Pending if pausing.get() => Poll::Ready(Ok(ReadStatus::More)),
+                        polled => polled,
+                    })
+                    .await
+                };
                 (reader, batch, status)
             }));
         }
@@ -217,7 +282,7 @@ impl<S: Source> Read<S> {
             Poll::Pending => Ok(None),
             Poll::Ready((reader, read, status)) => Ok(Some((reader, read, status?))),
         })?;
-        let Some((reader, mut read, status)) = polled else {
+        let Some((mut reader, mut read, status)) = polled else {
             return Ok(false);
         };
         part.reading = None;
@@ -236,6 +301,13 @@ impl<S: Source> Read<S> {
         } else {
             let ended = self.parts.remove(at_part);
             self.shared.pulses.remove(ended.number);
+            let settings = &self.context.settings;
+            if settings.snapshots && self.source.resume() == Resume::Redelivery {
+                let saved = called("position", path, || {
+                    SavedPart::of(&mut reader, ended.number, ended.pulse.watermark, 0)
+                })?;
+                self.ended_parts.push(saved);
+            }
         }
         self.deliver(&mut read)?;
         Ok(true)
@@ -252,42 +324,26 @@ impl<S: Source> Read<S> {
         }
         self.context.bundle.add_elements(elements);
         let bundle = self.context.bundle.number();
-        self.acks
-            .extend(read.acks.drain(..).map(|ack| (bundle, ack)));
+        let acks = read.acks.drain(..);
+        let unacknowledged = self.acks.add(bundle, acks, read.ack_bytes);
+        let epochs = &self.context.epochs;
+        epochs.changed.store(true, Ordering::Relaxed);
+        if unacknowledged >= self.most_unacknowledged {
+            epochs.wanted.store(true, Ordering::Relaxed);
+        }
         self.out.push(&mut read.batch)
     }
 
-    /// Starts to acknowledge what has been committed, and goes on with it.
-    fn poll_acknowledge(&mut self, context: &mut Context<'_>) -> Result<bool> {
-        let mut worked = false;
-        if self.acknowledging.is_none() && !self.acks.is_empty() {
-            let committed = if self.context.settings.acknowledge_early {
-                u64::MAX
-            } else {
-                self.context.oldest_uncommitted()
-            };
-            let before = committed.min(self.context.bundle.number());
-            let ready = self.acks.partition_point(|(bundle, _)| *bundle < before);
-            if ready > 0 {
-                let acks: Vec<_> = self.acks.drain(..ready).map(|(_, ack)| ack).collect();
-                let source = Arc::clone(&self.source);
-                self.acknowledging = Some(Box::pin(async move { source.acknowledge(acks).await }));
-            }
-        }
-        if let Some(acknowledging) = &mut self.acknowledging {
-            let path = &self.read_context.path;
-            let done = called("acknowledge", path, || {
-                match acknowledging.as_mut().poll(context) {
-                    Poll::Pending => Ok(false),
-                    Poll::Ready(done) => done.map(|()| true),
-                }
-            })?;
-            if done {
-                self.acknowledging = None;
-                worked = true;
-            }
-        }
-        Ok(worked)
+    /// Returns the first bundle whose effects are not safe.
+    fn uncommitted(context: &WorkerContext) -> u64 {
+        let committed = if context.settings.acknowledge_early {
+            u64::MAX
+        } else if context.settings.snapshots {
+            context.epochs.committed_before.get()
+        } else {
+            context.oldest_uncommitted()
+        };
+        committed.min(context.bundle.number())
     }
 
     /// Computes the source's watermark on this worker: the minimum over its parts, or, where idle
@@ -323,8 +379,13 @@ impl<S: Source> Operator for Read<S> {
             self.ended = true;
             return Ok(Progress::ENDED);
         }
-        if !self.bounded && !self.stopped {
+        // While everything comes to rest the watermark stands: were it told on and on, as the
+        // clock goes on, nothing would rest.
+        if !self.bounded && !self.stopped && !self.context.epochs.pausing.get() {
             self.update_watermark();
+        }
+        if self.watermark > self.told {
+            self.context.epochs.changed.store(true, Ordering::Relaxed);
         }
         self.told = self.watermark;
         self.to_be_told = false;
@@ -336,7 +397,9 @@ impl<S: Source> Operator for Read<S> {
 
     fn poll(&mut self, context: &mut Context<'_>, room: bool) -> Result<Polled> {
         let mut polled = Polled {
-            worked: self.poll_acknowledge(context)?,
+            worked: self
+                .acks
+                .poll(context, || Self::uncommitted(&self.context))?,
             blocked: false,
         };
         if !room || self.stopped || self.ended {
@@ -345,7 +408,8 @@ impl<S: Source> Operator for Read<S> {
         if self.source.reads_at_rest() && !self.context.at_rest.replace(false) {
             return Ok(polled);
         }
-        if self.bounded && self.parts.is_empty() {
+        let is_pausing = self.context.epochs.pausing.get();
+        if self.bounded && self.parts.is_empty() && !is_pausing {
             match self.take_split() {
                 Some(split) => self.open(split)?,
                 None => {
@@ -363,7 +427,7 @@ impl<S: Source> Operator for Read<S> {
                 return Ok(polled);
             }
         }
-        if !self.bounded {
+        if !self.bounded && !is_pausing {
             self.update_watermark();
             // Once a bundle: were it said again and again, the bundle that tells would not end.
             if self.watermark > self.told && !self.to_be_told {
@@ -379,8 +443,46 @@ impl<S: Source> Operator for Read<S> {
         self.parts.clear();
     }
 
+    fn drain(&mut self) {
+        if !self.stopped {
+            let open = self.parts.drain(..);
+            open.for_each(|part| self.shared.pulses.remove(part.number));
+            let splits = self.shared.splits.lock();
+            splits.unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.parts.iter().all(|part| part.reading.is_none())
+    }
+
+    fn save(&mut self, out: &mut StateOut<'_>) -> Result<()> {
+        let now = self.context.clock.now();
+        let path = &self.read_context.path;
+        let mut parts = self.ended_parts.clone();
+        for part in &mut self.parts {
+            let Some(reader) = &mut part.reader else {
+                return Err(Error::internal("a snapshot was taken during a read"));
+            };
+            let quiet = now.millis() - part.pulse.heard_at.millis();
+            parts.push(called("position", path, || {
+                SavedPart::of(reader, part.number, part.pulse.watermark, quiet)
+            })?);
+        }
+        out.put("parts", &parts)?;
+        out.put("watermark", &self.watermark)?;
+        let splits = self.shared.splits.lock();
+        let splits = splits.unwrap_or_else(PoisonError::into_inner);
+        let splits = SavedSplits {
+            desired: self.shared.desired,
+            given: self.shared.given,
+            untaken: splits.iter().map(|(number, ..)| *number).collect(),
+        };
+        out.put("splits", &splits)
+    }
+
     fn is_finished(&self) -> bool {
-        self.acks.is_empty() && self.acknowledging.is_none()
+        self.acks.is_empty()
     }
 }
 

@@ -158,11 +158,13 @@ pub(super) fn whole(line: &Line) -> Result<&Bytes, Failure> {
 
 #[cold]
 fn too_long(line: &Line) -> Failure {
+    let source = line.cut.as_ref().and_then(|cut| cut.source.as_deref());
+    let source = source.unwrap_or("its file");
     Failure::new(format!(
-        "the line at byte {} of its file has {} bytes, the limit is {}; its beginning was kept. \
+        "the line at byte {} of {source} has {} bytes, the limit is {}; its beginning was kept. \
          Set Text::max_line_bytes to read longer lines",
         line.offset,
-        line.full_length,
+        line.full_length(),
         line.bytes.len()
     ))
     .with_original(line.bytes.clone())

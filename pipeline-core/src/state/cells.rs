@@ -5,24 +5,30 @@ use std::marker::PhantomData;
 
 use smallvec::SmallVec;
 
+use super::cell_spec::CellSpec;
 use super::timers::{EventTimer, TimerState};
 use crate::batch::Stamp;
 use crate::coder::Element;
 use crate::error::Error;
+use crate::graph::Kept;
 use crate::time::Timestamp;
 use crate::window::Window;
 
 /// Declares the cells and timers of a stateful function, each under a name of its own.
+///
+/// What a cell holds is in the snapshots of a run, found by its name when a later run takes it
+/// back: a cell may be added, and a type may get a field with a default, but neither a cell nor a
+/// timer may be renamed or taken away while its state is needed.
 #[derive(Debug, Default)]
 pub struct StateCells {
-    pub(crate) cells: Vec<String>,
+    pub(crate) cells: Vec<CellSpec>,
     pub(crate) timers: Vec<String>,
 }
 
 impl StateCells {
     /// Declares a cell with one value or none.
     pub fn value<T: Element>(&mut self, name: &str) -> ValueCell<T> {
-        self.cells.push(name.to_owned());
+        self.cells.push(CellSpec::value::<T>(name));
         ValueCell {
             index: self.cells.len() - 1,
             value: PhantomData,
@@ -31,7 +37,7 @@ impl StateCells {
 
     /// Declares a cell with any number of values, in the order in which they were added.
     pub fn bag<T: Element>(&mut self, name: &str) -> BagCell<T> {
-        self.cells.push(name.to_owned());
+        self.cells.push(CellSpec::bag::<T>(name));
         BagCell {
             index: self.cells.len() - 1,
             value: PhantomData,
@@ -46,9 +52,19 @@ impl StateCells {
         }
     }
 
+    /// Returns what a snapshot says of the cells and timers.
+    pub(crate) fn kept(&self) -> Kept {
+        let cells = self.cells.iter();
+        Kept {
+            cells: cells.map(|c| (c.name.clone(), c.kind.name())).collect(),
+            timers: self.timers.clone(),
+        }
+    }
+
     /// Returns a name that was declared twice.
     pub(crate) fn repeated(&self) -> Option<&str> {
-        let mut names: Vec<&String> = self.cells.iter().chain(&self.timers).collect();
+        let cells = self.cells.iter().map(|cell| &cell.name);
+        let mut names: Vec<&String> = cells.chain(&self.timers).collect();
         names.sort();
         let pair = names.windows(2).find(|pair| pair[0] == pair[1])?;
         Some(pair[0])

@@ -50,3 +50,35 @@ impl Holds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_counts_until_its_last_holder_has_gone() {
+        let at = |millis| Some(Timestamp::from_millis(millis));
+        let mut holds = Holds::counting();
+        assert_eq!(holds.earliest(), Timestamp::MAX);
+        holds.replace(None, at(5));
+        holds.replace(None, at(5));
+        holds.replace(None, at(7));
+        holds.replace(at(5), None);
+        assert_eq!(Some(holds.earliest()), at(5));
+        holds.replace(at(5), at(6));
+        assert_eq!(Some(holds.earliest()), at(6));
+        holds.replace(at(6), at(6));
+        holds.replace(at(6), at(8));
+        assert_eq!(Some(holds.earliest()), at(7));
+        holds.replace(at(7), None);
+        holds.replace(at(8), None);
+        assert_eq!(holds.earliest(), Timestamp::MAX);
+    }
+
+    #[test]
+    fn where_nothing_holds_nothing_is_counted() {
+        let mut holds = Holds::none();
+        holds.replace(None, Some(Timestamp::MIN));
+        assert_eq!(holds.earliest(), Timestamp::MAX);
+    }
+}

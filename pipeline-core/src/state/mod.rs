@@ -4,12 +4,14 @@
 //! [`StateCells`], and gets handles: [`ValueCell`], [`BagCell`] and [`EventTimer`]. A handle finds
 //! the state of the key and window in process through the [`StateContext`].
 
+mod cell_spec;
 mod cells;
 pub(crate) mod fold_table;
 pub(crate) mod holds;
 pub(crate) mod key_table;
 mod timers;
 
+pub(crate) use cell_spec::{CellSpec, Column};
 pub use cells::{BagCell, StateCells, StateContext, ValueCell};
 pub(crate) use cells::{Entry, TimerRequest};
 pub use timers::EventTimer;

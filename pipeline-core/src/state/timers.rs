@@ -137,3 +137,82 @@ impl TimerQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Sets the timer of a slot, to fire with its own time.
+    fn set(queue: &mut TimerQueue, slot: SlotId, timer: &mut TimerState, to: i64) {
+        timer.at = Some((at(to), at(to)));
+        queue.schedule(slot, 0, timer);
+    }
+
+    /// Returns the times at which the timer fires up to a watermark.
+    fn fired(queue: &mut TimerQueue, timer: &mut TimerState, watermark: i64) -> Vec<Timestamp> {
+        let mut fired = Vec::new();
+        while let Some(entry) = queue.pop(at(watermark)) {
+            fired.extend(queue.fire(entry, timer));
+        }
+        fired
+    }
+
+    #[test]
+    fn a_timer_fires_once_when_the_watermark_is_past_it() {
+        let (mut queue, mut timer) = (TimerQueue::default(), TimerState::default());
+        set(&mut queue, 7, &mut timer, 10);
+        assert_eq!(fired(&mut queue, &mut timer, 10), []);
+        assert_eq!(fired(&mut queue, &mut timer, 11), [at(10)]);
+        assert_eq!(timer.at, None);
+        assert_eq!(fired(&mut queue, &mut timer, 100), []);
+    }
+
+    #[test]
+    fn a_timer_that_is_moved_later_keeps_one_entry() {
+        let (mut queue, mut timer) = (TimerQueue::default(), TimerState::default());
+        for to in [10, 10, 12, 12, 19] {
+            set(&mut queue, 7, &mut timer, to);
+        }
+        assert_eq!(queue.queue.len(), 1);
+        assert_eq!(fired(&mut queue, &mut timer, 19), []);
+        assert_eq!(queue.queue.len(), 1);
+        assert_eq!(fired(&mut queue, &mut timer, 20), [at(19)]);
+        assert_eq!(queue.queue.len(), 0);
+    }
+
+    #[test]
+    fn an_entry_that_was_overtaken_is_gone_when_it_comes_up() {
+        let (mut queue, mut timer) = (TimerQueue::default(), TimerState::default());
+        for to in (10..20).rev() {
+            set(&mut queue, 7, &mut timer, to);
+        }
+        assert_eq!(fired(&mut queue, &mut timer, 11), [at(10)]);
+        // Set anew, it must not be queued once for each entry of before.
+        set(&mut queue, 7, &mut timer, 100);
+        assert_eq!(fired(&mut queue, &mut timer, 50), []);
+        assert_eq!(queue.queue.len(), 1);
+        assert_eq!(fired(&mut queue, &mut timer, 101), [at(100)]);
+    }
+
+    #[test]
+    fn a_timer_that_was_cleared_does_not_fire() {
+        let (mut queue, mut timer) = (TimerQueue::default(), TimerState::default());
+        set(&mut queue, 7, &mut timer, 10);
+        timer.at = None;
+        assert_eq!(fired(&mut queue, &mut timer, 11), []);
+        set(&mut queue, 7, &mut timer, 20);
+        assert_eq!(fired(&mut queue, &mut timer, 21), [at(20)]);
+    }
+
+    #[test]
+    fn only_an_output_before_its_timer_holds_the_watermark() {
+        let hold = |at| TimerState { at, queued: None }.hold();
+        assert_eq!(hold(None), None);
+        assert_eq!(hold(Some((at(10), at(10)))), None);
+        assert_eq!(hold(Some((at(10), at(9)))), Some(at(9)));
+    }
+}

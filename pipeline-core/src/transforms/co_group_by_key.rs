@@ -32,12 +32,16 @@ impl<K: Key, A: Element> PCollection<(K, A)> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let ages = p.create("Ages", vec![("ann".to_string(), 30)]);
-    /// let towns = p.create("Towns", vec![("ann".to_string(), "Ulm".to_string())]);
-    /// let people = ages.co_group_by_key("Join", &towns);
-    /// # let _ = people;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     let ages = p.create("Ages", vec![("ann".to_string(), 30)]);
+    ///     let towns = p.create("Towns", vec![("ann".to_string(), "Ulm".to_string())]);
+    ///     ages.co_group_by_key("Join", &towns).check("Ann", |people| {
+    ///         let (name, of_ann) = &people[0];
+    ///         assert_eq!((name.as_str(), of_ann.left[0]), ("ann", 30));
+    ///         assert_eq!(of_ann.right, ["Ulm"]);
+    ///     });
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn co_group_by_key<B: Element>(
@@ -102,7 +106,7 @@ enum Side<A, B> {
 
 struct CoGather<A, B>(PhantomData<(A, B)>);
 
-impl<A: Clone, B: Clone> Aggregate for CoGather<A, B> {
+impl<A: Element, B: Element> Aggregate for CoGather<A, B> {
     type Input = Side<A, B>;
     type Accumulator = CoGrouped<A, B>;
     type Output = CoGrouped<A, B>;
@@ -135,4 +139,4 @@ impl<A: Clone, B: Clone> Aggregate for CoGather<A, B> {
     }
 }
 
-impl<A: Clone, B: Clone> Grouping for CoGather<A, B> {}
+impl<A: Element, B: Element> Grouping for CoGather<A, B> {}

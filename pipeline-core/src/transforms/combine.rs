@@ -156,19 +156,20 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
     /// # #[derive(Clone)] struct Longest;
     /// # impl CombineFn for Longest {
-    /// #     type Input = String; type Accumulator = usize; type Output = usize;
-    /// #     fn create_accumulator(&self) -> usize { 0 }
-    /// #     fn add_input(&self, a: &mut usize, s: String) { *a = s.len().max(*a) }
-    /// #     fn merge_accumulators(&self, a: &mut usize, b: usize) { *a = b.max(*a) }
-    /// #     fn extract_output(&self, a: usize) -> usize { a }
+    /// #     type Input = String; type Accumulator = u64; type Output = u64;
+    /// #     fn create_accumulator(&self) -> u64 { 0 }
+    /// #     fn add_input(&self, a: &mut u64, s: String) { *a = (s.len() as u64).max(*a) }
+    /// #     fn merge_accumulators(&self, a: &mut u64, b: u64) { *a = b.max(*a) }
+    /// #     fn extract_output(&self, a: u64) -> u64 { a }
     /// # }
-    /// let longest = p.create("Words", vec!["a".to_string()])
-    ///     .combine_globally("Longest", Longest);
-    /// # let _ = longest;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Words", vec!["or".to_string(), "not".to_string()])
+    ///         .combine_globally("Longest", Longest)
+    ///         .check("Three", |lengths| assert_eq!(lengths, [3]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn combine_globally<F: CombineFn<Input = T>>(

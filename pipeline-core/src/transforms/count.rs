@@ -11,10 +11,15 @@ impl<T: Key> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let counts = p.create("Words", vec!["a".to_string()]).count_per_element("Count");
-    /// # let _: PCollection<(String, u64)> = counts;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Words", vec!["a".to_string(), "b".to_string(), "a".to_string()])
+    ///         .count_per_element("Count")
+    ///         .check("Counts", |mut counts| {
+    ///             counts.sort();
+    ///             assert_eq!(counts, [("a".to_string(), 2), ("b".to_string(), 1)]);
+    ///         });
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn count_per_element(&self, name: &str) -> PCollection<(T, u64)> {
@@ -31,10 +36,12 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let counts = p.create("Pairs", vec![("a".to_string(), 9)]).count_per_key("Count");
-    /// # let _: PCollection<(String, u64)> = counts;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Pairs", vec![("a".to_string(), 9), ("a".to_string(), 7)])
+    ///         .count_per_key("Count")
+    ///         .check("Two", |counts| assert_eq!(counts, [("a".to_string(), 2)]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn count_per_key(&self, name: &str) -> PCollection<(K, u64)> {
@@ -47,10 +54,12 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let count = p.create("Numbers", vec![1, 2]).count_globally("Count");
-    /// # let _: PCollection<u64> = count;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Numbers", vec![5, 5, 7])
+    ///         .count_globally("Count")
+    ///         .check("Three", |counts| assert_eq!(counts, [3]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn count_globally(&self, name: &str) -> PCollection<u64> {

@@ -8,6 +8,7 @@
 //! always has somebody who empties it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 
@@ -142,6 +143,7 @@ impl<T: Element, R> Exchange<T, R> {
             batch: std::mem::take(&mut self.buffers[to]),
             progress,
         };
+        self.context.epochs.messages.fetch_add(1, Ordering::SeqCst);
         self.pending[to].push_back(message);
         self.flush_pending(to);
         Ok(())
@@ -227,7 +229,12 @@ impl<T: Element, R: FnMut(&T, usize) -> usize> Operator for Exchange<T, R> {
         self.context.bundle.add_elements(elements);
         self.senders[message.from] = message.progress;
         self.out.push(&mut message.batch)?;
+        self.context.epochs.messages.fetch_sub(1, Ordering::SeqCst);
         Ok(polled)
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.is_finished() && self.buffers.iter().all(Batch::is_empty)
     }
 
     fn is_finished(&self) -> bool {

@@ -14,10 +14,12 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let even = p.create("Numbers", vec![1, 2, 3]).filter("Even", |n| n % 2 == 0);
-    /// # let _ = even;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Numbers", vec![1, 2, 3])
+    ///         .filter("Even", |n| n % 2 == 0)
+    ///         .check("Two", |even| assert_eq!(even, [2]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn filter(

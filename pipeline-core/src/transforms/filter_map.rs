@@ -12,11 +12,12 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let numbers = p.create("Texts", vec!["1".to_string(), "x".to_string()])
-    ///     .filter_map("Numbers", |text| text.parse::<i64>().ok());
-    /// # let _ = numbers;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Texts", vec!["1".to_string(), "x".to_string()])
+    ///         .filter_map("Numbers", |text| text.parse::<i64>().ok())
+    ///         .check("One", |numbers| assert_eq!(numbers, [1]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn filter_map<U: Element>(

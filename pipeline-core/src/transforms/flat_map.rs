@@ -17,13 +17,14 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let lines = p.create("Lines", vec!["to be or not".to_string()]);
-    /// let words = lines.flat_map("Words", |line| {
-    ///     line.split(' ').map(str::to_owned).collect::<Vec<_>>()
-    /// });
-    /// # let _ = words;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Lines", vec!["to be".to_string()])
+    ///         .flat_map("Words", |line| {
+    ///             line.split(' ').map(str::to_owned).collect::<Vec<_>>()
+    ///         })
+    ///         .check("ToBe", |words| assert_eq!(words, ["to", "be"]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn flat_map<U: Element, I: IntoIterator<Item = U>>(
@@ -47,15 +48,16 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let lines = p.create("Lines", vec!["to be or not".to_string()]);
-    /// let words = lines.flat_map_into("Words", |line, out: &mut Out<String>| {
-    ///     for word in line.split(' ') {
-    ///         out.emit(word.to_owned());
-    ///     }
-    /// });
-    /// # let _ = words;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Lines", vec!["to be".to_string()])
+    ///         .flat_map_into("Words", |line, out: &mut Out<String>| {
+    ///             for word in line.split(' ') {
+    ///                 out.emit(word.to_owned());
+    ///             }
+    ///         })
+    ///         .check("ToBe", |words| assert_eq!(words, ["to", "be"]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn flat_map_into<U: Element>(

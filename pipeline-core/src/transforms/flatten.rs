@@ -17,11 +17,14 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let (a, b) = (p.create("A", vec![1]), p.create("B", vec![2]));
-    /// let both = a.flatten("Both", &[b]);
-    /// # let _ = both;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     let (a, b) = (p.create("A", vec![1]), p.create("B", vec![2]));
+    ///     a.flatten("Both", &[b]).check("OneAndTwo", |mut both| {
+    ///         both.sort();
+    ///         assert_eq!(both, [1, 2]);
+    ///     });
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn flatten(&self, name: &str, others: &[PCollection<T>]) -> PCollection<T> {

@@ -15,11 +15,15 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let pairs = vec![("a".to_string(), 1), ("b".to_string(), 2), ("a".to_string(), 3)];
-    /// let grouped = p.create("Pairs", pairs).group_by_key("Group");
-    /// # let _: PCollection<(String, Vec<i32>)> = grouped;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Pairs", vec![("a".to_string(), 1), ("a".to_string(), 3)])
+    ///         .group_by_key("Group")
+    ///         .check("OneGroup", |mut groups| {
+    ///             groups[0].1.sort();
+    ///             assert_eq!(groups, [("a".to_string(), vec![1, 3])]);
+    ///         });
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn group_by_key(&self, name: &str) -> PCollection<(K, Vec<V>)> {
@@ -46,7 +50,7 @@ impl<V> Default for Gather<V> {
     }
 }
 
-impl<V: Clone> Aggregate for Gather<V> {
+impl<V: Element> Aggregate for Gather<V> {
     type Input = V;
     type Accumulator = Vec<V>;
     type Output = Vec<V>;
@@ -72,4 +76,4 @@ impl<V: Clone> Aggregate for Gather<V> {
     }
 }
 
-impl<V: Clone> Grouping for Gather<V> {}
+impl<V: Element> Grouping for Gather<V> {}

@@ -6,8 +6,10 @@ use crate::batch::{Batch, Stamp};
 use crate::coder::{Element, Key};
 use crate::error::{Error, Result};
 use crate::event_log::{Event, EventLog};
+use crate::graph::snapshot::{NodeState, StateOut};
 use crate::graph::{NodeContext, Operator, Port, Progress, Receiver};
 use crate::metrics::{Counter, DROPPED_LATE};
+use crate::state::key_table::partition;
 use crate::time::Timestamp;
 use crate::user_code::{Failed, Fault, describe, guarded};
 use crate::window::WindowingStrategy;
@@ -26,6 +28,10 @@ pub(super) trait Grouping: Aggregate {
     }
 }
 
+/// The names under which it saves what is not in the groups.
+const PUT_OUT: &str = "put out";
+const DEFAULT: &str = "default";
+
 pub(super) struct GroupOperator<K, A: Aggregate> {
     aggregate: A,
     strategy: WindowingStrategy,
@@ -37,6 +43,7 @@ pub(super) struct GroupOperator<K, A: Aggregate> {
     default: Option<K>,
     dropped: Counter,
     worker: usize,
+    workers: usize,
     path: Arc<str>,
     log: Option<EventLog>,
 }
@@ -88,6 +95,7 @@ where
             default: None,
             dropped: context.counter(DROPPED_LATE),
             worker: context.worker.index,
+            workers: context.worker.workers,
             path: context.path(),
             log: context.worker.event_log.clone(),
         }
@@ -175,6 +183,27 @@ where
             closed: held.closed,
         };
         Ok(self.progress)
+    }
+
+    fn save(&mut self, out: &mut StateOut<'_>) -> Result<()> {
+        self.groups.save(out)?;
+        out.put(PUT_OUT, &self.progress.watermark)?;
+        out.put(DEFAULT, &self.default.is_some())
+    }
+
+    fn load(&mut self, state: &NodeState) -> Result<()> {
+        let (worker, workers) = (self.worker, self.workers);
+        self.groups
+            .load(state, |key| partition(key, workers) == worker)?;
+        if let Some(watermark) = state.least_watermark(PUT_OUT)? {
+            self.progress.watermark = watermark;
+        }
+        // One worker had it to emit, if something had not come for it: the owner of its key.
+        let defaults: Vec<bool> = state.values(DEFAULT)?;
+        if !defaults.is_empty() && !defaults.contains(&true) {
+            self.default = None;
+        }
+        Ok(())
     }
 
     fn open_groups(&self) -> u64 {

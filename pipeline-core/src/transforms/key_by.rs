@@ -14,10 +14,12 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let by_parity = p.create("Numbers", vec![1, 2, 3]).key_by("Parity", |n| n % 2);
-    /// # let _ = by_parity;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Words", vec!["to".to_string()])
+    ///         .key_by("Length", |word| word.len() as u64)
+    ///         .check("Keyed", |pairs| assert_eq!(pairs, [(2, "to".to_string())]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn key_by<K: Key>(

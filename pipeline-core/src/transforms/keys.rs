@@ -8,10 +8,12 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let keys = p.create("Pairs", vec![("a".to_string(), 1)]).keys("Keys");
-    /// # let _ = keys;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Pairs", vec![("a".to_string(), 1)])
+    ///         .keys("Keys")
+    ///         .check("A", |keys| assert_eq!(keys, ["a"]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn keys(&self, name: &str) -> PCollection<K> {
@@ -22,10 +24,12 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let values = p.create("Pairs", vec![("a".to_string(), 1)]).values("Values");
-    /// # let _ = values;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Pairs", vec![("a".to_string(), 1)])
+    ///         .values("Values")
+    ///         .check("One", |values| assert_eq!(values, [1]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn values(&self, name: &str) -> PCollection<V> {

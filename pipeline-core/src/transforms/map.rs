@@ -16,10 +16,12 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let lengths = p.create("Words", vec!["a".to_string()]).map("Length", |w| w.len());
-    /// # let _ = lengths;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Words", vec!["not".to_string()])
+    ///         .map("Length", |word| word.len())
+    ///         .check("Three", |lengths| assert_eq!(lengths, [3]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn map<U: Element>(

@@ -11,10 +11,12 @@ impl<K: Key, V: Element + Ord> PCollection<(K, V)> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let least = p.create("Pairs", vec![("a".to_string(), 9)]).min_per_key("Least");
-    /// # let _ = least;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Pairs", vec![("a".to_string(), 9), ("a".to_string(), 7)])
+    ///         .min_per_key("Least")
+    ///         .check("Seven", |least| assert_eq!(least, [("a".to_string(), 7)]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn min_per_key(&self, name: &str) -> PCollection<(K, V)> {
@@ -25,10 +27,12 @@ impl<K: Key, V: Element + Ord> PCollection<(K, V)> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let greatest = p.create("Pairs", vec![("a".to_string(), 9)]).max_per_key("Greatest");
-    /// # let _ = greatest;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Pairs", vec![("a".to_string(), 9), ("a".to_string(), 7)])
+    ///         .max_per_key("Greatest")
+    ///         .check("Nine", |greatest| assert_eq!(greatest, [("a".to_string(), 9)]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn max_per_key(&self, name: &str) -> PCollection<(K, V)> {

@@ -33,3 +33,7 @@ pub use combine::CombineFn;
 pub use combine_into::Keyed;
 pub use count::Count;
 pub use stateful::StatefulDoFn;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

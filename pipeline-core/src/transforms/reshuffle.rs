@@ -11,10 +11,13 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let spread = p.create("Seeds", vec![1, 2, 3]).reshuffle("Spread");
-    /// # let _ = spread;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Seeds", vec![1, 2, 3])
+    ///         .reshuffle("Spread")
+    ///         .sum_globally("Sum")
+    ///         .check("NoneIsLost", |sums| assert_eq!(sums, [6]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn reshuffle(&self, name: &str) -> PCollection<T> {

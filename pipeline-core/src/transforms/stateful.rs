@@ -1,5 +1,7 @@
 //! `par_do_stateful`: elements through a function that keeps state per key.
 
+mod saved;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use crate::coder::{Element, Key};
 use crate::do_fn::Outputs;
 use crate::do_fn::sealed::Outputs as _;
 use crate::error::{BoxError, Error, Result};
+use crate::graph::snapshot::{NodeState, StateOut};
 use crate::graph::{Kind, Lowered, NodeContext, NodeSpec, Operator, Progress, Receiver};
 use crate::metrics::{Counter, DROPPED_LATE};
 use crate::pcollection::PCollection;
@@ -23,7 +26,13 @@ use crate::window::{PaneInfo, Window, WindowingStrategy};
 ///
 /// All pairs of a key come to one worker, one at a time, in no particular order. State lives until
 /// it is cleared or its window expires; an element that comes after that is dropped and counted.
-/// Windows that merge are refused when the pipeline is built (Beam does the same). In the global window state does not expire: set a timer that clears it.
+/// Windows that merge are refused when the pipeline is built (Beam does the same). In the global
+/// window state does not expire: set a timer that clears it.
+///
+/// A snapshot holds cells and timers, not the function's own fields: what must survive belongs in
+/// a cell, and what is only gathered goes out in `finish_bundle`.
+///
+/// The life cycle is that of a [`DoFn`](crate::DoFn), with timers among the elements of a bundle.
 ///
 /// ```
 /// use std::time::Duration;
@@ -124,7 +133,7 @@ pub trait StatefulDoFn: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Lets go of what `setup` took, after the last bundle. Default: nothing.
+    /// Lets go of what `setup` took, after the last bundle or a failure. Default: nothing.
     fn teardown(&mut self) -> Result<(), BoxError> {
         Ok(())
     }
@@ -162,20 +171,23 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
             }
             let outputs = F::Outputs::specs(&strategy, self.is_bounded());
             let exchanged = self.exchange_by_key("Exchange", "par_do_stateful");
+            let kept = cells.kept();
+            let cells = Arc::new(cells);
             let spec = NodeSpec::new(
                 "Process",
                 Kind::StatefulParDo,
                 vec![exchanged.id()],
                 outputs,
                 move |context, ports| {
-                    let sizes = (cells.cells.len(), cells.timers.len());
                     let out = F::Outputs::connect(ports)?;
                     let mut do_fn = do_fn.clone();
                     call(&context.node.path, "setup", || do_fn.setup())?;
-                    let operator = Stateful::new(context, do_fn, sizes, strategy.clone(), out);
+                    let cells = Arc::clone(&cells);
+                    let operator = Stateful::new(context, do_fn, cells, strategy.clone(), out);
                     Ok(Lowered::driven(operator))
                 },
             );
+            let spec = spec.keeping(kept);
             let ids = pipeline.add(spec);
             F::Outputs::collections(&pipeline, &ids)
         })
@@ -186,7 +198,7 @@ struct Stateful<F: StatefulDoFn> {
     do_fn: F,
     out: F::Outputs,
     strategy: WindowingStrategy,
-    sizes: (usize, usize),
+    cells: Arc<StateCells>,
     entries: KeyTable<(F::Key, Window), Entry>,
     timers: TimerQueue,
     holds: Holds,
@@ -199,6 +211,8 @@ struct Stateful<F: StatefulDoFn> {
     current: Current<F::Value>,
     slot: SlotId,
     dropped: Counter,
+    worker: usize,
+    workers: usize,
     path: Arc<str>,
 }
 
@@ -206,7 +220,7 @@ impl<F: StatefulDoFn> Stateful<F> {
     fn new(
         context: &NodeContext<'_>,
         do_fn: F,
-        sizes: (usize, usize),
+        cells: Arc<StateCells>,
         strategy: WindowingStrategy,
         out: F::Outputs,
     ) -> Self {
@@ -214,7 +228,7 @@ impl<F: StatefulDoFn> Stateful<F> {
             do_fn,
             out,
             strategy,
-            sizes,
+            cells,
             entries: KeyTable::default(),
             timers: TimerQueue::default(),
             holds: Holds::counting(),
@@ -226,6 +240,8 @@ impl<F: StatefulDoFn> Stateful<F> {
             current: Current::none(),
             slot: 0,
             dropped: context.counter(DROPPED_LATE),
+            worker: context.worker.index,
+            workers: context.worker.workers,
             path: context.path(),
         }
     }
@@ -246,22 +262,28 @@ impl<F: StatefulDoFn> Stateful<F> {
             self.dropped.add(1);
             return Ok(());
         }
-        let (sizes, mut new) = (self.sizes, false);
+        let mut new = false;
         let slot = self.entries.entry((key, window), || {
             new = true;
-            Entry::new(sizes.0, sizes.1)
+            Entry::new(self.cells.cells.len(), self.cells.timers.len())
         });
-        if new && !window.is_global() {
-            self.expiring
-                .entry(expiry)
-                .or_default()
-                .push((slot, window));
+        if new {
+            self.expire_later(slot, window);
         }
         self.slot = slot;
         self.current.set(&value);
         self.with_state(slot, stamp, |do_fn, key, state, out| {
             do_fn.process(key, value, state, out)
         })
+    }
+
+    /// Sees to it that new state is forgotten when its window expires.
+    fn expire_later(&mut self, slot: SlotId, window: Window) {
+        if !window.is_global() {
+            let expiry = self.strategy.expiry(window);
+            let expiring = self.expiring.entry(expiry).or_default();
+            expiring.push((slot, window));
+        }
     }
 
     /// Calls the function with the state in `slot`, then does what it asked of its timers.
@@ -395,6 +417,14 @@ impl<F: StatefulDoFn> Operator for Stateful<F> {
             closed: held.closed,
         };
         Ok(self.progress)
+    }
+
+    fn save(&mut self, out: &mut StateOut<'_>) -> Result<()> {
+        self.save_state(out)
+    }
+
+    fn load(&mut self, state: &NodeState) -> Result<()> {
+        self.load_state(state)
     }
 
     fn open_groups(&self) -> u64 {

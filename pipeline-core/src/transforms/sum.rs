@@ -13,10 +13,12 @@ impl<K: Key, V: Element + Sum<V>> PCollection<(K, V)> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let sums = p.create("Pairs", vec![("a".to_string(), 9)]).sum_per_key("Sum");
-    /// # let _ = sums;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Pairs", vec![("a".to_string(), 9), ("a".to_string(), -2)])
+    ///         .sum_per_key("Sum")
+    ///         .check("Seven", |sums| assert_eq!(sums, [("a".to_string(), 7)]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn sum_per_key(&self, name: &str) -> PCollection<(K, V)> {
@@ -29,10 +31,12 @@ impl<T: Element + Sum<T>> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let sum = p.create("Numbers", vec![1, 2]).sum_globally("Sum");
-    /// # let _ = sum;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Numbers", vec![1, 2])
+    ///         .sum_globally("Sum")
+    ///         .check("Three", |sums| assert_eq!(sums, [3]));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn sum_globally(&self, name: &str) -> PCollection<T> {

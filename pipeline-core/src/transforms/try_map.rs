@@ -19,11 +19,13 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let numbers = p.create("Texts", vec!["1".to_string(), "x".to_string()])
-    ///     .try_map("Parse", |text| Ok(text.parse::<i64>()?));
-    /// numbers.dead_letters.check("Refused", |refused| assert_eq!(refused.len(), 1));
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     let numbers = p.create("Texts", vec!["1".to_string(), "x".to_string()])
+    ///         .try_map("Parse", |text| Ok(text.parse::<i64>()?));
+    ///     numbers.ok.check("One", |numbers| assert_eq!(numbers, [1]));
+    ///     numbers.dead_letters.check("Refused", |refused| assert_eq!(refused[0].original, "x"));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn try_map<U: Element>(
@@ -42,13 +44,15 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let numbers = p.create("Lines", vec!["1,2".to_string(), "3,x".to_string()])
-    ///     .try_flat_map("Parse", |line| {
-    ///         Ok(line.split(',').map(str::parse::<i64>).collect::<Result<Vec<_>, _>>()?)
-    ///     });
-    /// # numbers.drop_dead_letters("an example");
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     let numbers = p.create("Lines", vec!["1,2".to_string(), "3,x".to_string()])
+    ///         .try_flat_map("Parse", |line| {
+    ///             Ok(line.split(',').map(str::parse::<i64>).collect::<Result<Vec<_>, _>>()?)
+    ///         });
+    ///     numbers.ok.check("FirstLine", |numbers| assert_eq!(numbers, [1, 2]));
+    ///     numbers.dead_letters.check("Refused", |refused| assert_eq!(refused[0].original, "3,x"));
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn try_flat_map<U: Element, I: IntoIterator<Item = U>>(

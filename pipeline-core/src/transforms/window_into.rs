@@ -21,11 +21,17 @@ impl<T: Element> PCollection<T> {
     /// ```
     /// # use pipeline_core::prelude::*;
     /// # use std::time::Duration;
-    /// # Pipeline::build(|p| {
-    /// let per_minute = p.create("Numbers", vec![1, 2])
-    ///     .window_into("PerMinute", FixedWindows::of(Duration::from_secs(60)));
-    /// # let _ = per_minute;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     let timed = [1_000, 59_000, 61_000].map(|ms| (ms, Timestamp::from_millis(ms)));
+    ///     p.create_timestamped("Millis", timed.to_vec())
+    ///         .window_into("PerMinute", FixedWindows::of(Duration::from_secs(60)))
+    ///         .count_globally("Count")
+    ///         .check("TwoAndOne", |mut counts| {
+    ///             counts.sort();
+    ///             assert_eq!(counts, [1, 2]);
+    ///         });
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn window_into(&self, name: &str, windows: impl Into<WindowInto>) -> PCollection<T> {

@@ -18,11 +18,14 @@ impl<T: Element> PCollection<T> {
     ///
     /// ```
     /// # use pipeline_core::prelude::*;
-    /// # Pipeline::build(|p| {
-    /// let timed = p.create("Millis", vec![1_000, 2_000])
-    ///     .with_timestamps("Timed", |millis| Timestamp::from_millis(*millis));
-    /// # let _ = timed;
-    /// # })?;
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("Millis", vec![1_000])
+    ///         .with_timestamps("Timed", |millis| Timestamp::from_millis(*millis))
+    ///         .check_timed("AtItsTime", |timed| {
+    ///             assert_eq!(timed[0].timestamp, Timestamp::from_millis(1_000));
+    ///         });
+    /// })?;
+    /// DirectRunner::new().run(&pipeline)?;
     /// # Ok::<(), Error>(())
     /// ```
     pub fn with_timestamps(

@@ -1,7 +1,9 @@
 //! Windows of one size, side by side.
 
+use std::fmt;
 use std::time::Duration;
 
+use super::span::Span;
 use super::{Window, WindowFn};
 use crate::time::{Timestamp, millis};
 
@@ -15,7 +17,7 @@ use crate::time::{Timestamp, millis};
 /// let expected = (Timestamp::from_millis(-10_000), Timestamp::from_millis(0));
 /// assert_eq!(windows, [Window::interval(expected.0, expected.1)]);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FixedWindows {
     size: i64,
     offset: i64,
@@ -42,6 +44,17 @@ impl FixedWindows {
 /// so that times before the epoch fall into their own window (RG, windows with offset).
 pub(super) fn floor(timestamp: Timestamp, period: i64, offset: i64) -> i64 {
     timestamp.millis() - (timestamp.millis() - offset).rem_euclid(period)
+}
+
+/// As it stands in a drawing of the pipeline: `FixedWindows of 1h`.
+impl fmt::Debug for FixedWindows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FixedWindows of {}", Span(self.size))?;
+        match self.offset {
+            0 => Ok(()),
+            offset => write!(f, ", offset {}", Span(offset)),
+        }
+    }
 }
 
 impl WindowFn for FixedWindows {

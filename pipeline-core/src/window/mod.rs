@@ -17,6 +17,7 @@ mod interval;
 mod pane;
 mod sessions;
 mod sliding;
+mod span;
 mod strategy;
 mod window_fn;
 

@@ -1,7 +1,9 @@
 //! Windows that grow with activity.
 
+use std::fmt;
 use std::time::Duration;
 
+use super::span::Span;
 use super::{Window, WindowFn};
 use crate::time::{Timestamp, millis};
 
@@ -20,7 +22,7 @@ use crate::time::{Timestamp, millis};
 /// }
 /// assert_eq!(sessions.merge(&windows).len(), 2);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sessions {
     gap: i64,
 }
@@ -31,6 +33,13 @@ impl Sessions {
         Sessions {
             gap: millis(gap).max(1),
         }
+    }
+}
+
+/// As it stands in a drawing of the pipeline: `Sessions of 30m`.
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sessions of {}", Span(self.gap))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Windows of one size that begin at every period.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::fixed::floor;
+use super::span::Span;
 use super::{Window, WindowFn};
 use crate::time::{Timestamp, millis};
 
@@ -21,7 +23,7 @@ use crate::time::{Timestamp, millis};
 ///     .assign(Timestamp::from_millis(0), &mut windows);
 /// assert_eq!(windows.len(), 3);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SlidingWindows {
     size: i64,
     period: i64,
@@ -52,6 +54,18 @@ impl SlidingWindows {
     pub fn offset(mut self, offset: Duration) -> Self {
         self.offset = millis(offset).rem_euclid(self.period);
         self
+    }
+}
+
+/// As it stands in a drawing of the pipeline: `SlidingWindows of 1h every 5m`.
+impl fmt::Debug for SlidingWindows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (size, period) = (Span(self.size), Span(self.period));
+        write!(f, "SlidingWindows of {size} every {period}")?;
+        match self.offset {
+            0 => Ok(()),
+            offset => write!(f, ", offset {}", Span(offset)),
+        }
     }
 }
 

@@ -31,6 +31,10 @@ use crate::time::Timestamp;
 ///         ));
 ///     }
 /// }
+///
+/// let (hour, mut windows) = (3_600_000, Vec::new());
+/// BusinessDays.assign(Timestamp::from_millis(3 * hour), &mut windows);
+/// assert_eq!(windows[0].end(), Timestamp::from_millis(4 * hour));
 /// ```
 pub trait WindowFn: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// Adds to `windows` (empty when called) each window that an element at `timestamp` is in.

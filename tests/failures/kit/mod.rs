@@ -143,7 +143,7 @@ impl Kit {
 }
 
 /// Keeps the panics that these tests cause out of the output.
-fn silence_booms() {
+pub fn silence_booms() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let print = std::panic::take_hook();

@@ -3,4 +3,6 @@
 mod acknowledgement;
 mod disorder;
 mod expected;
+mod feed;
 mod harness;
+mod patience;

@@ -4,10 +4,11 @@ mod keys;
 mod malformed;
 mod round_trip;
 mod shapes;
+mod strict;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{decode, encode_to};
+use super::{decode, decode_strictly, encode_to};
 
 /// Encodes a value that can be encoded.
 fn bytes<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
@@ -28,4 +29,6 @@ fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(val
     assert_eq!(back, value);
     assert_eq!(input, b"rest");
     assert_eq!(bytes(&back), encoded[..length]);
+    let back: T = decode_strictly(&mut &encoded[..]).unwrap_or_else(|e| panic!("{e}\n{value:?}"));
+    assert_eq!(back, value);
 }

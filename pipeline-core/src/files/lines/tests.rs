@@ -74,7 +74,7 @@ fn drain<R: Read>(mut reader: LineReader<R>, max_lines: usize) -> Vec<Expected> 
     );
     lines
         .into_iter()
-        .map(|l| (l.offset, l.bytes.to_vec(), l.full_length))
+        .map(|l| (l.offset, l.bytes.to_vec(), l.full_length()))
         .collect()
 }
 
@@ -166,7 +166,10 @@ fn an_endless_line_is_not_kept() {
     while reader.next_batch(10, &mut out).unwrap() > 0 {
         assert!(reader.buffer.len() <= 2 * options.block_bytes);
     }
-    assert_eq!((out[0].bytes.len(), out[0].full_length), (limit, 200 << 20));
+    assert_eq!(
+        (out[0].bytes.len(), out[0].full_length()),
+        (limit, 200 << 20)
+    );
     assert_eq!(
         (&out[1].bytes[..], out[1].offset),
         (&b"last"[..], (200 << 20) + 1)
@@ -215,7 +218,10 @@ fn a_batch_does_not_wait_for_a_second_line_and_survives_errors() {
     assert_eq!(reader.next_batch(9, &mut out).unwrap(), 1);
     assert!(reader.next_batch(9, &mut out).is_err());
     while reader.next_batch(9, &mut out).unwrap() > 0 {}
-    let lines: Vec<(&[u8], u64)> = out.iter().map(|l| (&l.bytes[..], l.full_length)).collect();
+    let lines: Vec<(&[u8], u64)> = out
+        .iter()
+        .map(|l| (&l.bytes[..], l.full_length()))
+        .collect();
     assert_eq!(
         lines,
         [(&b"one"[..], 3), (b"two", 3), (b"12345", 11), (b"end", 3)]

@@ -20,12 +20,17 @@
 //! hold that fire together. Readers must keep to
 //! [`ReadBatch::room`](crate::source::ReadBatch::room).
 
+mod epochs;
 mod parker;
+mod rest;
 mod result;
 mod run;
 mod runner;
 mod seeded;
+mod snapshots;
 mod threads;
 
+pub use epochs::{Disorder, Moment, SnapshotCounts};
 pub use result::{End, RunResult};
 pub use runner::{DirectRunner, StopHandle};
+pub use snapshots::{Beside, Resumed, Snapshots};

@@ -2,18 +2,25 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::task::Waker;
+use std::time::Duration;
 
+use super::epochs::{Disorder, Moment, SnapshotCounts, mark_finished};
 use super::parker::Parker;
+use super::rest::Rest;
 use super::result::{End, RunResult};
 use super::runner::DirectRunner;
+use super::snapshots::{Saved, Snapshots, compare, prints};
 use super::threads::GRACE;
 use super::{seeded, threads};
 use crate::error::{Error, Result};
 use crate::exec::Worker;
-use crate::graph::{Graph, Settings, SharedSlots, SinkHook, SinkTask, WorkerContext};
+use crate::graph::{
+    Epochs, Graph, NodeState, PREPARED, Recovery, SavedFrames, Settings, SharedSlots, SinkHook,
+    SinkTask, WorkerContext,
+};
 use crate::metrics::Metrics;
 use crate::pipeline::BuiltPipeline;
 use crate::user_code::at_transform;
@@ -33,6 +40,23 @@ pub(super) struct Run {
     pub(super) wakers: Arc<Vec<Waker>>,
     /// Some worker has failed: the others drop what they do.
     pub(super) aborted: AtomicBool,
+    /// Where snapshots are taken: how all workers come to rest.
+    pub(super) rest: Option<Rest>,
+    pub(super) messages: Arc<AtomicUsize>,
+    pub(super) changed: Arc<AtomicBool>,
+    pub(super) wanted: Arc<AtomicBool>,
+    restored: Option<Arc<Saved>>,
+}
+
+/// What the workers of a run came to.
+#[derive(Default)]
+pub(super) struct Ended {
+    /// The groups that were left open.
+    pub(super) open_groups: u64,
+    /// The last epoch, and the counts, where snapshots are taken.
+    pub(super) snapshots: Option<(u64, SnapshotCounts)>,
+    /// The run was stopped behind its last snapshot, and can be resumed.
+    pub(super) suspended: bool,
 }
 
 impl Run {
@@ -49,9 +73,28 @@ impl Run {
             wakers: Arc::clone(&self.wakers),
             bundle: Rc::default(),
             at_rest: Rc::default(),
+            epochs: Epochs {
+                messages: Arc::clone(&self.messages),
+                changed: Arc::clone(&self.changed),
+                wanted: Arc::clone(&self.wanted),
+                restored: self
+                    .restored
+                    .clone()
+                    .map(|saved| saved as Arc<dyn SavedFrames>),
+                damaged: self.runner.snapshots.as_ref().and_then(Snapshots::damaged),
+                ..Epochs::default()
+            },
             uncommitted: Rc::default(),
         };
         Worker::new(&self.graph, context)
+    }
+
+    /// Lets a test crash the run at a moment.
+    pub(super) fn reach(&self, moment: Moment) -> Result<()> {
+        match &self.runner.at_moments {
+            Some(at_moments) => at_moments(moment),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn is_aborted(&self) -> bool {
@@ -73,6 +116,24 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
     let streaming_bundle = (!bounded).then_some(STREAMING_BUNDLE);
     let parkers: Vec<Arc<Parker>> = (0..workers).map(|_| Arc::default()).collect();
     let wakers = parkers.iter().map(Parker::waker).collect();
+    let snapshots = runner.snapshots.as_ref();
+    if let Some(snapshots) = snapshots {
+        snapshots.use_once()?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("pipeline-io")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("starting the tokio runtime", error))?;
+    let restored = match snapshots {
+        Some(snapshots) => resume(runner, snapshots, graph, runtime.handle())?,
+        None => None,
+    };
+    let earlier = restored.as_ref().map(|saved| saved.head().metrics.clone());
+    let metrics = Metrics::new(graph.nodes.iter().map(|n| &n.path));
+    let wakers: Arc<Vec<Waker>> = Arc::new(wakers);
+    let messages = Arc::default();
     let run = Arc::new(Run {
         runner: runner.clone(),
         workers,
@@ -80,78 +141,146 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
             max_bundle: runner.max_bundle.or(streaming_bundle),
             encode_edges: runner.encode_edges,
             seeded: runner.seed.is_some(),
-            acknowledge_early: runner.acknowledge_early,
+            acknowledge_early: runner.acknowledge_early
+                || runner.disorder == Some(Disorder::AcknowledgeFirst),
+            snapshots: snapshots.is_some(),
+            snapshot_bytes: snapshots.map_or(u64::MAX, |s| s.settings().1),
         }),
-        metrics: Arc::new(Metrics::new(graph.nodes.iter().map(|n| &n.path))),
+        metrics: Arc::new(metrics.resume(earlier.unwrap_or_default())),
         slots: Arc::default(),
         parkers,
-        wakers: Arc::new(wakers),
+        rest: snapshots.map(|_| {
+            let messages = match runner.disorder {
+                // A count that is always zero.
+                Some(Disorder::LeaveMessages) => &Arc::default(),
+                _ => &messages,
+            };
+            Rest::new(messages, &wakers)
+        }),
+        wakers,
+        messages,
+        changed: Arc::default(),
+        wanted: Arc::default(),
+        restored,
         aborted: AtomicBool::new(false),
         graph: Arc::clone(graph),
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("pipeline-io")
-        .enable_all()
-        .build()
-        .map_err(|error| Error::io("starting the tokio runtime", error))?;
-    let abandoned = match runner.seed {
+    let ended = match runner.seed {
         Some(seed) => seeded::run(&run, seed, runtime.handle()),
         None => threads::run(&run, runtime.handle()),
     };
-    let finished = finish(graph, runtime.handle(), abandoned.is_ok());
+    let finished = match &ended {
+        Ok(ended) if ended.suspended => finish(graph, runtime.handle(), SinkTask::Suspend),
+        // The next run goes on from the last snapshot, and needs what the sinks have prepared.
+        Err(_) if snapshots.is_some() => Ok(()),
+        ended => finish(graph, runtime.handle(), SinkTask::Finish(ended.is_ok())),
+    };
     // A task that a connector left behind must not hold up the end.
     runtime.shutdown_background();
-    let abandoned_groups = abandoned?;
+    let Ended {
+        open_groups,
+        snapshots,
+        suspended,
+    } = ended?;
     finished?;
-    Ok(RunResult {
-        end: if runner.stop.is_stopped() {
-            End::Stopped { abandoned_groups }
-        } else {
-            End::Finished
+    if let (Some(folder), Some((epoch, _)), false) = (&runner.snapshots, snapshots, suspended) {
+        mark_finished(&run, folder, epoch + 1)?;
+    }
+    let end = match snapshots {
+        Some((epoch, _)) if suspended => End::Suspended { epoch, open_groups },
+        None if runner.stop.is_stopped() => End::Stopped {
+            abandoned_groups: open_groups,
         },
+        _ => End::Finished,
+    };
+    Ok(RunResult {
+        end,
         metrics: run.metrics.snapshot(),
+        snapshots: snapshots.map(|(_, counts)| counts),
     })
 }
 
-/// Lets every sink publish or clear away what it wrote; returns the first error.
-fn finish(graph: &Graph, runtime: &tokio::runtime::Handle, succeeded: bool) -> Result<()> {
+/// Has the sinks go on where the last snapshot in the folder was taken; returns it, if the run
+/// that took it had not finished.
+fn resume(
+    runner: &DirectRunner,
+    snapshots: &Snapshots,
+    graph: &Graph,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Option<Arc<Saved>>> {
+    let saved = snapshots.saved().filter(|saved| !saved.head().finished);
+    if let Some(saved) = &saved {
+        compare(&saved.head().prints, &prints(graph), saved.head().epoch)?;
+    }
+    for node in &graph.nodes {
+        let Some(hook) = &node.sink else { continue };
+        let last = match &saved {
+            Some(saved) => {
+                let frames: Arc<dyn SavedFrames> = Arc::clone(saved) as Arc<dyn SavedFrames>;
+                let path = Arc::clone(&node.path);
+                let mut prepared = NodeState { frames, path }.bytes(PREPARED)?;
+                if runner.disorder == Some(Disorder::ForgetCommit) {
+                    prepared.clear();
+                }
+                Some(Recovery {
+                    epoch: saved.head().epoch,
+                    prepared,
+                    drained: saved.head().drained,
+                })
+            }
+            None => None,
+        };
+        sink_task(&node.path, hook, runtime, SinkTask::Recover(last), None)?;
+    }
+    Ok(saved)
+}
+
+/// Lets every sink end its output, all in the same way unless one fails; returns the first error.
+fn finish(graph: &Graph, runtime: &tokio::runtime::Handle, task: SinkTask) -> Result<()> {
     let mut result = Ok(());
     for node in &graph.nodes {
-        if let Some(hook) = &node.sink {
-            let publish = succeeded && result.is_ok();
-            result = result.and(finish_one(&node.path, hook, runtime, publish));
-        }
+        let Some(hook) = &node.sink else { continue };
+        let task = match &result {
+            Ok(()) => task.clone(),
+            Err(_) => SinkTask::Finish(false),
+        };
+        // Publishing may take its time; a job that has failed ends all the same.
+        let patience = matches!(task, SinkTask::Finish(false)).then_some(GRACE);
+        result = result.and(sink_task(&node.path, hook, runtime, task, patience));
     }
     result
 }
 
-/// Finishes one sink on a thread of its own: it is the user's code, which may hang.
-fn finish_one(
+/// Has a sink do something outside the workers, on a thread of its own: it is the user's code,
+/// which may hang. With `patience` it is not waited for longer than that.
+pub(super) fn sink_task(
     path: &str,
     hook: &SinkHook,
     runtime: &tokio::runtime::Handle,
-    publish: bool,
+    task: SinkTask,
+    patience: Option<Duration>,
 ) -> Result<()> {
+    let what = match &task {
+        SinkTask::Recover(_) => "recover",
+        SinkTask::Commit(..) => "commit",
+        SinkTask::Suspend => "suspend",
+        SinkTask::Finish(_) => "finish",
+    };
     let (sender, done) = channel();
     let (hook, runtime, owned_path) = (Arc::clone(hook), runtime.clone(), path.to_owned());
-    let thread = std::thread::Builder::new().name("pipeline-finish".to_owned());
+    let thread = std::thread::Builder::new().name("pipeline-sink".to_owned());
     let spawned = thread.spawn(move || {
-        let finished = at_transform(&owned_path, "finish", || {
-            runtime.block_on(hook(SinkTask::Finish(publish)))
-        });
+        let finished = at_transform(&owned_path, what, || runtime.block_on(hook(task)));
         // The receiver is gone only when nobody waits any more.
         let _ = sender.send(finished);
     });
     spawned.map_err(|error| Error::io("starting a thread", error))?;
-    // Publishing may take its time; a job that has failed ends all the same.
-    let finished = if publish {
-        done.recv().ok()
-    } else {
-        done.recv_timeout(GRACE).ok()
+    let finished = match patience {
+        None => done.recv().ok(),
+        Some(patience) => done.recv_timeout(patience).ok(),
     };
     finished.unwrap_or_else(|| {
         let message = format!("it did not end within {} seconds", GRACE.as_secs());
-        Err(Error::user(path, "finish", None, message))
+        Err(Error::user(path, what, None, message))
     })
 }

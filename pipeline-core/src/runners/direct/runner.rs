@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::epochs::{Disorder, Moment};
 use super::result::RunResult;
 use super::run;
+use super::snapshots::Snapshots;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::event_log::EventLog;
 use crate::metrics::MetricsSnapshot;
 use crate::pipeline::BuiltPipeline;
+
+pub(super) type AtMoments = Arc<dyn Fn(Moment) -> Result<()> + Send + Sync>;
 
 pub(super) type Report = Arc<dyn Fn(&MetricsSnapshot) + Send + Sync>;
 
@@ -43,6 +47,9 @@ pub struct DirectRunner {
     pub(super) event_log: Option<EventLog>,
     pub(super) report: Option<(Duration, Report)>,
     pub(super) stop: StopHandle,
+    pub(super) snapshots: Option<Snapshots>,
+    pub(super) at_moments: Option<AtMoments>,
+    pub(super) disorder: Option<Disorder>,
 }
 
 impl Default for DirectRunner {
@@ -57,6 +64,9 @@ impl Default for DirectRunner {
             event_log: None,
             report: None,
             stop: StopHandle::default(),
+            snapshots: None,
+            at_moments: None,
+            disorder: None,
         }
     }
 }
@@ -81,7 +91,18 @@ impl DirectRunner {
     }
 
     /// Encodes and decodes every element on every edge, as a runner with processes would: a mode
-    /// for tests, which shows types whose serde loses data. Default: off.
+    /// for tests of types whose serde loses data. Default: off.
+    ///
+    /// The run fails, and names the edge and the type, where
+    /// - an element cannot be encoded, or not be decoded from its encoding: a field that is not
+    ///   serialized and has no default, a variant that is skipped, `with` functions that disagree;
+    /// - a key does not come back as an equal key, or equal keys have different encodings.
+    ///
+    /// What comes back as another value is no error here, for elements need not be comparable: a
+    /// field with `#[serde(skip)]`, a default for what was left out, a rounded number. A second
+    /// encoding would not tell either: a skipped field is in neither, and a `HashMap` that lost
+    /// nothing may be written in another order. So it shows only as a different result: run a test
+    /// in both modes and hold both to the expected values.
     pub fn encode_edges(mut self, encode: bool) -> Self {
         self.encode_edges = encode;
         self
@@ -126,6 +147,30 @@ impl DirectRunner {
         self
     }
 
+    /// Takes snapshots, and resumes from the last one that is there: see [`Snapshots`]. Default:
+    /// none are taken, and a run that is killed loses what it had in memory.
+    pub fn snapshots(mut self, snapshots: &Snapshots) -> Self {
+        self.snapshots = Some(snapshots.clone());
+        self
+    }
+
+    /// Calls `at_moments` at the moments of a snapshot; an error is a crash there.
+    #[doc(hidden)]
+    pub fn at_moments(
+        mut self,
+        at_moments: impl Fn(Moment) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.at_moments = Some(Arc::new(at_moments));
+        self
+    }
+
+    /// Breaks a rule of snapshots, so that a test of it can show that it would notice.
+    #[doc(hidden)]
+    pub fn disorder(mut self, disorder: Disorder) -> Self {
+        self.disorder = Some(disorder);
+        self
+    }
+
     /// Returns a handle that stops a run of this runner (or of a clone).
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
@@ -148,19 +193,36 @@ impl DirectRunner {
     }
 }
 
-/// Stops a run in good order: sources stop, what was read goes through, sinks commit, open windows
-/// do not fire.
+/// Ends a run in good order: stops it, or drains it.
 #[derive(Clone, Debug, Default)]
-pub struct StopHandle(Arc<AtomicBool>);
+pub struct StopHandle(Arc<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    stop: AtomicBool,
+    drain: AtomicBool,
+}
 
 impl StopHandle {
-    /// Asks the run to stop; it does within moments.
+    /// Asks the run to stop: sources stop, what was read goes through, sinks commit, open windows
+    /// do not fire. Where snapshots are taken, the run goes on from there when it is started again.
     pub fn stop(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Asks the run to end as if its input had ended: sources stop, what was read goes through,
+    /// open windows and timers fire, sinks commit. What was not read stays with the source.
+    pub fn drain(&self) {
+        self.0.drain.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells whether the run was asked to drain.
+    pub fn is_draining(&self) -> bool {
+        self.0.drain.load(Ordering::SeqCst)
     }
 
     /// Tells whether the run was asked to stop.
     pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.stop.load(Ordering::SeqCst)
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Written {
     waiting: BTreeMap<usize, (Part, Saved)>,
     /// How parts are named, in a run with snapshots.
     names: Option<Names>,
+    /// The life before had begun to publish; that was done to the end, and nothing may follow.
+    published: bool,
 }
 
 /// The tag of the names, and the next number behind it. A number is not given twice: the last snapshot of a run that
@@ -63,11 +65,14 @@ impl<T> TextSink<T> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands out all parts; nothing of the run is left.
-    pub(super) fn take_parts(&self) -> Vec<Part> {
+    /// Hands out all parts; nothing of the run is left. If they were published by the life before,
+    /// the tag of their names comes with them.
+    pub(super) fn take_parts(&self) -> (Vec<Part>, Option<String>) {
         let written = std::mem::take(&mut *self.lock());
+        let names = written.names.filter(|_| written.published);
         let waiting = written.waiting.into_values().map(|(part, _)| part);
-        written.closed.into_iter().chain(waiting).collect()
+        let parts = written.closed.into_iter().chain(waiting).collect();
+        (parts, names.map(|names| names.tag))
     }
 }
 
@@ -121,9 +126,14 @@ impl<T: Element> TextSink<T> {
             tag,
             next: next.map_or(0, |number| number + 1),
         };
-        if last.finished {
+        let is_there = |saved: &Saved| AtomicFile::is_there(&path, &saved.name);
+        if last.drained && !saved.iter().all(is_there) {
             self.publish_again(saved, last.epoch)?;
-            self.lock().names = Some(names);
+            *self.lock() = Written {
+                names: Some(names),
+                published: true,
+                ..Written::default()
+            };
             return Ok(());
         }
         let mut waiting = BTreeMap::new();
@@ -135,7 +145,22 @@ impl<T: Element> TextSink<T> {
             closed: Vec::new(),
             waiting,
             names: Some(names),
+            published: false,
         };
+        Ok(())
+    }
+
+    /// Ends a run whose output the life before had begun to publish: there is nothing more.
+    pub(super) fn end_published(&self, parts: Vec<Part>, tag: &str) -> Result<()> {
+        if parts.iter().any(|part| part.records_at.is_some()) {
+            return Err(Error::connector(format!(
+                "{} was published when the run before had read all its input, and records came \
+                 that it has not: run again with another folder for snapshots",
+                self.path("").display()
+            )));
+        }
+        drop(parts);
+        AtomicFile::remove_tagged(&self.path(""), tag, &[])?;
         Ok(())
     }
 

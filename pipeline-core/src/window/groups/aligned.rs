@@ -6,6 +6,7 @@ use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
 use crate::coder::Key;
 use crate::state::holds::Holds;
 use crate::state::key_table::{KeyTable, SlotId};
+use crate::time::Timestamp;
 use crate::user_code::Fault;
 use crate::window::{PaneTiming, Window, WindowingStrategy};
 
@@ -14,7 +15,10 @@ use crate::window::{PaneTiming, Window, WindowingStrategy};
 pub(super) struct AlignedGroups<K, A: Aggregate> {
     /// The open window used last, kept out of `open`: neighbours in time share it.
     current: Option<(Window, Table<K, A>)>,
+    /// The slot in the current window, or [`LATE_SLOT`].
     current_slot: SlotId,
+    /// The late group worked on last.
+    current_late: Option<(Window, SlotId)>,
     /// Windows that have not ended.
     open: BTreeMap<Window, Table<K, A>>,
     /// Windows that have ended and still take late elements.
@@ -25,6 +29,9 @@ pub(super) struct AlignedGroups<K, A: Aggregate> {
     spare: Vec<Table<K, A>>,
 }
 
+/// A group as it is saved.
+pub(super) type Record<K, A> = (K, Window, Group<A>);
+
 type Table<K, A> = KeyTable<K, Group<<A as Aggregate>::Accumulator>>;
 
 impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
@@ -32,6 +39,7 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         AlignedGroups {
             current: None,
             current_slot: 0,
+            current_late: None,
             open: BTreeMap::new(),
             ended: BTreeMap::new(),
             late: BTreeSet::new(),
@@ -57,11 +65,15 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         };
         let (slot, group) = table.entry_mut(key, Group::new);
         self.current_slot = slot;
+        if late {
+            // Before user code can panic: the key that is named must be this one.
+            self.current_slot = LATE_SLOT;
+            self.current_late = Some((window, slot));
+            self.late.insert((window, slot));
+        }
         let before = group.dirty.then_some(group.output_time);
         group.add(stage, window, arrival.input, arrival.output_time);
-        if late {
-            self.late.insert((window, slot));
-        } else {
+        if !late {
             self.holds.replace(before, Some(group.output_time));
         }
     }
@@ -82,6 +94,8 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         out: &mut impl Emit<K, A::Output>,
     ) -> Result<(), Fault> {
         for (window, slot) in std::mem::take(&mut self.late) {
+            self.current_slot = LATE_SLOT;
+            self.current_late = Some((window, slot));
             let Some(table) = self.ended.get_mut(&window) else {
                 continue;
             };
@@ -101,6 +115,7 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         stage: &Stage<'_, A>,
         out: &mut impl Emit<K, A::Output>,
     ) -> Result<(), Fault> {
+        self.current_late = None;
         if let Some((window, table)) = self.current.take() {
             self.open.insert(window, table);
         }
@@ -139,6 +154,32 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         Ok(())
     }
 
+    /// Returns all groups, to be saved when a bundle has ended.
+    pub(super) fn records(&self) -> impl Iterator<Item = (&K, Window, &Group<A::Accumulator>)> {
+        let current = self.current.iter().map(|(window, table)| (window, table));
+        let tables = current.chain(&self.open).chain(&self.ended);
+        tables.flat_map(|(window, table)| {
+            let groups = table.iter();
+            groups.map(|(key, group)| (key, *window, group))
+        })
+    }
+
+    /// Takes back a group that was saved at `watermark`.
+    pub(super) fn restore(
+        &mut self,
+        watermark: Timestamp,
+        (key, window, group): Record<K, A::Accumulator>,
+    ) {
+        if watermark > window.max_timestamp() {
+            self.ended.entry(window).or_default().entry(key, || group);
+        } else {
+            if group.dirty {
+                self.holds.replace(None, Some(group.output_time));
+            }
+            self.open.entry(window).or_default().entry(key, || group);
+        }
+    }
+
     pub(super) fn open_groups(&self) -> u64 {
         let current = self.current.iter().map(|(_, table)| table);
         let open = current.chain(self.open.values());
@@ -146,10 +187,37 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
     }
 
     pub(super) fn current_key(&self) -> Option<&K> {
+        if self.current_slot == LATE_SLOT {
+            let (window, slot) = self.current_late?;
+            return self.ended.get(&window)?.key(slot);
+        }
         let (_, table) = self.current.as_ref()?;
         table.key(self.current_slot)
     }
 }
 
+/// Stands for the slot in [`AlignedGroups::current_late`]. No table is that large.
+const LATE_SLOT: SlotId = SlotId::MAX;
+
 /// The number of emptied tables that are kept for windows to come.
 const SPARE_TABLES: usize = 4;
+
+#[cfg(test)]
+impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
+    /// Every window is where its time says; returns the earliest time still to be emitted.
+    pub(super) fn assert_sound(&self, stage: &Stage<'_, A>) -> Option<crate::time::Timestamp> {
+        let current = self.current.iter().map(|(window, table)| (window, table));
+        let open: Vec<_> = current.chain(&self.open).collect();
+        assert!(open.iter().all(|(window, _)| !stage.has_ended(**window)));
+        let mut ended = self.ended.keys();
+        assert!(ended.all(|window| stage.has_ended(*window) && !stage.has_expired(*window)));
+        let groups = open.iter().flat_map(|(_, table)| table.iter());
+        groups.map(|(_, group)| group.output_time).min()
+    }
+
+    /// Returns the number of (key, window) that are kept.
+    pub(super) fn kept(&self) -> usize {
+        let ended: usize = self.ended.values().map(KeyTable::len).sum();
+        ended + self.open_groups() as usize
+    }
+}

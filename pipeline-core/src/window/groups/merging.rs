@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
@@ -15,12 +16,16 @@ use crate::user_code::{Fault, panic_message};
 use crate::window::{PaneTiming, Window, WindowingStrategy};
 
 /// A merged window of a key, with its group.
-struct Session<A> {
+#[derive(Serialize, Deserialize)]
+pub(super) struct Session<A> {
     window: Window,
     group: Group<A>,
     /// The on-time pane has been emitted, or its time was over when the first element came.
     ended: bool,
 }
+
+/// The windows of a key as they are saved.
+pub(super) type Record<K, A> = (K, Vec<Session<A>>);
 
 struct Sessions<A> {
     /// In the order of their starts; they do not intersect under `Sessions`.
@@ -84,7 +89,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             self.late.insert(slot);
         }
         // Merging may have moved windows besides the element's own.
-        let due = sessions.open.iter().map(|s| due(stage, s)).min();
+        let due = sessions.open.iter().map(|s| due(stage.strategy, s)).min();
         if let Some(due) = due
             && due < sessions.timer
         {
@@ -136,7 +141,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             }
             for session in &mut sessions.open {
                 // One window at a time, at its own time: keys fire in the order of their ends.
-                if session.ended || due(stage, session) > time {
+                if session.ended || due(stage.strategy, session) > time {
                     continue;
                 }
                 let before = hold_of(session);
@@ -152,7 +157,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             sessions
                 .open
                 .retain(|s| !(s.ended && stage.has_expired(s.window)));
-            let next = sessions.open.iter().map(|s| due(stage, s)).min();
+            let next = sessions.open.iter().map(|s| due(stage.strategy, s)).min();
             match next {
                 Some(next) => {
                     sessions.timer = next;
@@ -166,6 +171,30 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         Ok(())
     }
 
+    /// Returns the windows of all keys, to be saved when a bundle has ended.
+    pub(super) fn records(&self) -> impl Iterator<Item = (&K, &[Session<A::Accumulator>])> {
+        let keys = self.keys.iter();
+        keys.map(|(key, sessions)| (key, sessions.open.as_slice()))
+    }
+
+    /// Takes back the windows of a key.
+    pub(super) fn restore(
+        &mut self,
+        strategy: &WindowingStrategy,
+        (key, windows): Record<K, A::Accumulator>,
+    ) {
+        for session in &windows {
+            self.holds.replace(None, hold_of(session));
+        }
+        let due = windows.iter().map(|s| due(strategy, s)).min();
+        let timer = due.unwrap_or(Timestamp::MAX);
+        let slot = self.keys.entry(key, || Sessions {
+            open: windows.into(),
+            timer,
+        });
+        self.timers.push(Reverse((timer, slot)));
+    }
+
     pub(super) fn open_groups(&self) -> u64 {
         let open = self.keys.iter().flat_map(|(_, s)| s.open.iter());
         open.filter(|s| s.group.dirty).count() as u64
@@ -177,9 +206,9 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
 }
 
 /// Returns when a window fires, or, after that, is forgotten.
-fn due<A: Aggregate>(stage: &Stage<'_, A>, session: &Session<A::Accumulator>) -> Timestamp {
+fn due<A>(strategy: &WindowingStrategy, session: &Session<A>) -> Timestamp {
     if session.ended {
-        stage.strategy.expiry(session.window)
+        strategy.expiry(session.window)
     } else {
         session.window.max_timestamp()
     }
@@ -272,7 +301,8 @@ fn refold<A: Aggregate>(stage: &Stage<'_, A>, group: &mut Group<A::Accumulator>,
     group.output_time = combiner.combine(window, group.output_time, group.output_time);
 }
 
-/// Moves a group into another of the same window.
+/// Moves a group into another of the same window. Both are new to that window, since no window of
+/// a key is inside another, so neither has emitted a pane of it.
 fn join<A: Aggregate>(
     stage: &Stage<'_, A>,
     into: &mut Session<A::Accumulator>,
@@ -286,7 +316,6 @@ fn join<A: Aggregate>(
         _ => group.output_time,
     };
     group.dirty |= other.group.dirty;
-    group.panes = group.panes.max(other.group.panes);
     group.accumulator = match (group.accumulator.take(), other.group.accumulator) {
         (Some(mut a), Some(b)) => {
             stage.aggregate.merge(&mut a, b);
@@ -294,4 +323,37 @@ fn join<A: Aggregate>(
         }
         (a, b) => a.or(b),
     };
+}
+
+#[cfg(test)]
+impl<K: Key, A: Aggregate> MergingGroups<K, A> {
+    /// No key is without a window or a timer that comes in time, and no window is past its
+    /// expiry; returns the earliest time still to be emitted on time.
+    pub(super) fn assert_sound(&self, stage: &Stage<'_, A>) -> Option<Timestamp> {
+        let timers = self.timers.iter().map(|Reverse((time, _))| *time);
+        assert!(timers.min().is_none_or(|first| stage.watermark <= first));
+        let mut earliest = None;
+        for (_, sessions) in self.keys.iter() {
+            let due = sessions.open.iter().map(|s| due(stage.strategy, s)).min();
+            assert!(due.is_some_and(|due| sessions.timer <= due));
+            let mut queued = self.timers.iter().map(|Reverse((time, _))| *time);
+            assert!(queued.any(|time| time == sessions.timer));
+            for (at, session) in sessions.open.iter().enumerate() {
+                let mut before = sessions.open[..at].iter();
+                assert!(before.all(|other| other.window != session.window));
+                assert!(!stage.has_expired(session.window));
+                assert_eq!(session.ended, stage.has_ended(session.window));
+                let held = (session.group.dirty && !session.ended).then_some(session);
+                let held = held.map(|session| session.group.output_time);
+                earliest = earliest.into_iter().chain(held).min();
+            }
+        }
+        earliest
+    }
+
+    /// Returns the numbers of (key, window) and of timers that are kept.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let windows = self.keys.iter().map(|(_, s)| s.open.len()).sum();
+        (windows, self.timers.len())
+    }
 }

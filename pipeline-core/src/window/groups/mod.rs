@@ -15,9 +15,17 @@
 
 mod aligned;
 mod merging;
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::Stamp;
 use crate::coder::Key;
+use crate::error::Result;
+use crate::graph::snapshot::{NodeState, StateOut};
 use crate::state::holds::Holds;
 use crate::time::Timestamp;
 use crate::user_code::Fault;
@@ -32,8 +40,8 @@ use merging::MergingGroups;
 pub(crate) trait Aggregate {
     /// What comes in for a key.
     type Input;
-    /// What a group holds.
-    type Accumulator;
+    /// What a group holds; it is saved in snapshots.
+    type Accumulator: Serialize + DeserializeOwned;
     /// What a pane holds.
     type Output;
 
@@ -75,6 +83,10 @@ pub(crate) enum Admission {
     Taken,
     DroppedLate,
 }
+
+/// The names under which groups are saved.
+const WATERMARK: &str = "watermark";
+const GROUPS: &str = "groups";
 
 /// The groups of one worker at one stage.
 pub(crate) struct Groups<K, A: Aggregate> {
@@ -189,6 +201,41 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         Ok(())
     }
 
+    /// Saves the groups and the watermark that elements are judged late by.
+    pub(crate) fn save(&self, out: &mut StateOut<'_>) -> Result<()> {
+        out.put(WATERMARK, &self.watermark)?;
+        match &self.kind {
+            GroupsKind::Aligned(groups) => out.put_keyed(GROUPS, groups.records()),
+            GroupsKind::Merging(groups) => out.put_keyed(GROUPS, groups.records()),
+        }
+    }
+
+    /// Takes back the groups of the keys that `is_mine` says.
+    pub(crate) fn load(&mut self, state: &NodeState, is_mine: impl Fn(&K) -> bool) -> Result<()> {
+        let Some(watermark) = state.common_watermark(WATERMARK)? else {
+            return Ok(());
+        };
+        self.watermark = self.watermark.max(watermark);
+        match &mut self.kind {
+            GroupsKind::Aligned(groups) => {
+                state.records(GROUPS, |record: aligned::Record<_, _>| {
+                    if is_mine(&record.0) {
+                        groups.restore(watermark, record);
+                    }
+                    Ok(())
+                })
+            }
+            GroupsKind::Merging(groups) => {
+                state.records(GROUPS, |record: merging::Record<_, _>| {
+                    if is_mine(&record.0) {
+                        groups.restore(&self.strategy, record);
+                    }
+                    Ok(())
+                })
+            }
+        }
+    }
+
     /// Returns the earliest timestamp that is still to be emitted on time.
     pub(crate) fn hold(&self) -> Timestamp {
         match &self.kind {
@@ -226,6 +273,7 @@ fn holds(strategy: &WindowingStrategy) -> Holds {
 }
 
 /// What is gathered for one key in one window.
+#[derive(Serialize, Deserialize)]
 struct Group<A> {
     /// `None` when there is nothing that a further pane would have to hold.
     accumulator: Option<A>,

@@ -1,6 +1,7 @@
 //! The embedded warehouse: BigQuery's stand-in in a folder.
 //!
 //! A folder holds `warehouse.sqlite` (with SQLite's `-wal` and `-shm` files while it is open) and `warehouse.lock`.
+//! When the writer is dropped, and no other process reads, everything is in `warehouse.sqlite`: copy it as you like.
 //!
 //! - **One writer, many readers.** [`LocalWarehouse::open`] takes an operating-system lock on `warehouse.lock`, which
 //!   dies with its process. The write-ahead log lets other processes read meanwhile, each query from one snapshot.

@@ -91,3 +91,17 @@ fn a_foreign_lock_on_the_file_is_transient() {
         1
     );
 }
+
+#[test]
+fn a_warehouse_that_was_dropped_is_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let warehouse = notes(dir.path());
+    let row = vec![Row::new(vec!["a".into()])];
+    block_on(warehouse.append_rows("notes", row)).unwrap();
+    assert_eq!(count(&warehouse), Value::from(1));
+    drop(warehouse);
+    let names = std::fs::read_dir(dir.path()).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["warehouse.lock", "warehouse.sqlite"]);
+}

@@ -41,8 +41,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// ```
 pub struct LocalWarehouse {
     dir: PathBuf,
-    writer: Option<Mutex<Connection>>,
+    /// Before the writer, since fields are dropped in their order: the last connection to close moves SQLite's log into
+    /// the file, and one that only reads cannot.
     reader: Mutex<Connection>,
+    writer: Option<Mutex<Connection>>,
     pub(super) journal: Option<Journal>,
     /// Held for its operating-system lock.
     _lock: Option<File>,

@@ -1,0 +1,5 @@
+//! Operators that keep state, driven by themselves.
+
+mod changed;
+mod resumed;
+mod stage;

@@ -1,0 +1,316 @@
+//! The job, its lives, and what its tables must hold.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pipeline_core::prelude::*;
+use pipeline_core::runners::direct::{Disorder, Moment, Snapshots};
+
+use crate::world::{CRASH, Event, Random, Replacing, Rows, Topic, World};
+
+/// What a case came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
+    pub lives: u64,
+    pub snapshots: u64,
+}
+
+const GAP: i64 = 60;
+const WINDOW: i64 = 100;
+
+/// Puts what it got of a key in a window together when the window ends.
+#[derive(Clone)]
+struct Together {
+    ids: BagCell<u64>,
+    end: EventTimer,
+}
+
+impl StatefulDoFn for Together {
+    type Key = u8;
+    type Value = Event;
+    type Outputs = Out<String>;
+
+    fn process(
+        &mut self,
+        _: &u8,
+        event: Event,
+        state: &mut StateContext<'_>,
+        _: &mut Out<String>,
+    ) -> Result<(), BoxError> {
+        self.ids.add(state, event.id);
+        let end = state.window().max_timestamp();
+        self.end.set(state, end);
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        key: &u8,
+        _: EventTimer,
+        state: &mut StateContext<'_>,
+        out: &mut Out<String>,
+    ) -> Result<(), BoxError> {
+        let mut ids = self.ids.take(state);
+        ids.sort_unstable();
+        out.emit(row_of(*key, state.window().end(), &ids));
+        Ok(())
+    }
+}
+
+fn row_of(key: u8, end: Timestamp, ids: &[u64]) -> String {
+    format!("{key} until {}: {ids:?}", end.millis() / 1_000)
+}
+
+fn seconds(seconds: i64) -> Duration {
+    Duration::from_secs(seconds as u64)
+}
+
+pub fn build(world: &World) -> Result<pipeline_core::BuiltPipeline, Error> {
+    let rows = |name| Rows {
+        world: world.clone(),
+        name,
+    };
+    Pipeline::build(|p| {
+        let events = p.read("Read", Topic(world.clone()));
+        let keyed = events.key_by("ByKey", |event: &Event| event.key);
+        events
+            .reshuffle("Spread")
+            .map("Raw", |event| format!("{}", event.id))
+            .write("WriteRaw", rows("raw"));
+        events.map("Seen", |event| format!("{}", event.id)).write(
+            "WriteSeen",
+            Replacing {
+                world: world.clone(),
+                name: "seen",
+            },
+        );
+        let fixed = FixedWindows::of(seconds(WINDOW));
+        let windowed = keyed.window_into("Fixed", fixed);
+        windowed
+            .group_by_key("Group")
+            .reify("GroupWindow", |(key, events): (u8, Vec<Event>), end| {
+                let mut ids: Vec<u64> = events.iter().map(|event| event.id).collect();
+                ids.sort_unstable();
+                row_of(key, end, &ids)
+            })
+            .write("WriteGroups", rows("groups"));
+        windowed
+            .par_do_stateful("Together", |cells| Together {
+                ids: cells.bag("ids"),
+                end: cells.event_timer("end"),
+            })
+            .write("WriteTogether", rows("together"));
+        keyed
+            .window_into("Visits", Sessions::with_gap(seconds(GAP)))
+            .count_per_key("Count")
+            .reify("CountWindow", |(key, count): (u8, u64), end| {
+                format!("{key} until {}: {count}", end.millis() / 1_000)
+            })
+            .write("WriteCounts", rows("counts"));
+    })
+}
+
+/// Hands the end of its window to a function, with the element.
+trait Reify<T: Element> {
+    fn reify<U: Element>(
+        &self,
+        name: &str,
+        f: impl Fn(T, Timestamp) -> U + Clone + Send + Sync + 'static,
+    ) -> PCollection<U>;
+}
+
+impl<T: Element> Reify<T> for PCollection<T> {
+    fn reify<U: Element>(
+        &self,
+        name: &str,
+        f: impl Fn(T, Timestamp) -> U + Clone + Send + Sync + 'static,
+    ) -> PCollection<U> {
+        self.par_do(name, WithWindow(f, std::marker::PhantomData))
+    }
+}
+
+struct WithWindow<T, U, F>(F, std::marker::PhantomData<fn(T) -> U>);
+
+impl<T, U, F: Clone> Clone for WithWindow<T, U, F> {
+    fn clone(&self) -> Self {
+        WithWindow(self.0.clone(), std::marker::PhantomData)
+    }
+}
+
+impl<T: Element, U: Element, F: Fn(T, Timestamp) -> U + Clone + Send + Sync + 'static> DoFn
+    for WithWindow<T, U, F>
+{
+    type Input = T;
+    type Outputs = Out<U>;
+
+    fn process(
+        &mut self,
+        element: T,
+        context: &ElementContext,
+        out: &mut Out<U>,
+    ) -> Result<(), BoxError> {
+        out.emit((self.0)(element, context.window().end()));
+        Ok(())
+    }
+}
+
+/// What the tables must hold, by a plain loop over the events.
+fn expected(events: &[Event]) -> BTreeMap<&'static str, Vec<String>> {
+    let all: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
+    let mut windows: BTreeMap<(u8, i64), Vec<u64>> = BTreeMap::new();
+    let mut visits: BTreeMap<u8, Vec<i64>> = BTreeMap::new();
+    for event in events {
+        let end = event.second.div_euclid(WINDOW) * WINDOW + WINDOW;
+        windows.entry((event.key, end)).or_default().push(event.id);
+        visits.entry(event.key).or_default().push(event.second);
+    }
+    let groups: Vec<String> = windows
+        .into_iter()
+        .map(|((key, end), ids)| row_of(key, Timestamp::from_millis(end * 1_000), &ids))
+        .collect();
+    let mut counts = Vec::new();
+    for (key, mut seconds) in visits {
+        seconds.sort_unstable();
+        for visit in seconds.chunk_by(|a, b| b - a < GAP) {
+            let end = visit[visit.len() - 1] + GAP;
+            counts.push(format!("{key} until {end}: {}", visit.len()));
+        }
+    }
+    BTreeMap::from([
+        ("raw", all.clone()),
+        ("seen", all),
+        ("groups", groups.clone()),
+        ("together", groups),
+        ("counts", counts),
+    ])
+}
+
+/// What interleaves the workers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A seed: the same case again gives the same lives.
+    Seed,
+    /// Threads, and snapshots by the clock.
+    Threads,
+}
+
+/// Runs a job from its first life to its end; returns what is wrong then.
+pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, String> {
+    let mut random = Random(seed);
+    let world = World::default();
+    let count = 20 + random.below(150);
+    world.publish(count, &mut random);
+    let folder = memory_folder();
+    let mut told = Told {
+        lives: 0,
+        snapshots: 0,
+    };
+    loop {
+        told.lives += 1;
+        // Each life has more time than the one before, so that one of them comes to the end.
+        let fuse = 5 + random.below(60) * told.lives;
+        world.lock().fuse = fuse;
+        world.redeliver();
+        let mut crash_at = [
+            Moment::Prepared,
+            Moment::Written,
+            Moment::Durable,
+            Moment::Committed,
+        ][random.below(4) as usize];
+        let mut crashes_after = random.below(6) + told.lives / 4;
+        let reached = std::sync::atomic::AtomicU64::new(0);
+        let mut crashes = random.one_in(2);
+        let (mut workers, mut bundle) = (1 + random.below(3), 1 + random.below(20));
+        if disorder == Some(Disorder::LeaveMessages) {
+            // What a snapshot lacks shows only if the run goes on from that very one; and messages
+            // are seldom under way when bundles are small.
+            (crash_at, crashes) = (Moment::Committed, true);
+            crashes_after = random.below(2) + told.lives / 8;
+            (workers, bundle) = (workers + 1, 100);
+            world.lock().fuse = 20 * fuse;
+        }
+        let snapshots = Snapshots::open(folder.path()).map_err(|e| e.to_string())?;
+        let snapshots = snapshots.interval(match by {
+            // The seed draws when snapshots are taken, not the clock.
+            By::Seed => Duration::from_secs(3600),
+            By::Threads => Duration::from_millis(1 + random.below(5)),
+        });
+        let mut runner = DirectRunner::new()
+            .workers(workers as usize)
+            .max_bundle(bundle as usize)
+            .encode_edges(random.one_in(4))
+            .snapshots(&snapshots)
+            .at_moments(move |moment| {
+                let before = std::sync::atomic::Ordering::Relaxed;
+                if moment == crash_at && crashes && reached.fetch_add(1, before) == crashes_after {
+                    return Err(Error::connector(CRASH));
+                }
+                Ok(())
+            });
+        if by == By::Seed {
+            runner = runner.seed(random.below(u64::MAX));
+        }
+        if let Some(disorder) = disorder {
+            runner = runner.disorder(disorder);
+        }
+        let pipeline = build(&world).map_err(|e| e.to_string())?;
+        let ended = runner.run(&pipeline);
+        told.snapshots += snapshots_taken(folder.path());
+        match ended {
+            Ok(_) => break,
+            Err(error) if error.to_string().contains(CRASH) => {}
+            Err(error) => return Err(format!("life {}: {error}", told.lives)),
+        }
+        if told.lives > 200 {
+            return Err("it never ends".to_owned());
+        }
+    }
+    let wrong = wrong(&world);
+    match wrong.is_empty() {
+        true => Ok(told),
+        false => Err(wrong.join("; ")),
+    }
+}
+
+/// Makes a folder, in memory if there is such a place: a crash of the job is none of the machine.
+fn memory_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// Returns what is not as it must be when a job has come to its end.
+pub fn wrong(world: &World) -> Vec<String> {
+    let state = world.lock();
+    let count = state.events.len() as u64;
+    let mut wrong = Vec::new();
+    let unacknowledged = count - state.acknowledged.len() as u64;
+    if unacknowledged > 0 {
+        wrong.push(format!("{unacknowledged} of {count} not acknowledged"));
+    }
+    for (name, mut rows) in expected(&state.events) {
+        let mut found = state
+            .tables
+            .get(name)
+            .map_or(Vec::new(), |t| t.rows.clone());
+        found.sort();
+        rows.sort();
+        if found != rows {
+            let of_all = state.acknowledged.len();
+            let missing = rows.iter().find(|row| !found.contains(row));
+            let further = found.iter().find(|row| !rows.contains(row));
+            wrong.push(format!(
+                "{name}: {} rows, not {}, with {of_all} acknowledged; missing {missing:?}, not \
+                 expected {further:?}",
+                found.len(),
+                rows.len()
+            ));
+        }
+    }
+    wrong
+}
+
+/// The number of the last snapshot is how many were taken; those of earlier lives count again.
+fn snapshots_taken(folder: &std::path::Path) -> u64 {
+    let files = std::fs::read_dir(folder).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("snapshot-")).count() as u64
+}

@@ -221,8 +221,7 @@ fn a_publication_that_broke_off_is_completed() {
                     }
                 }
                 for _ in 0..2 {
-                    let last = Some(recovery(1, &prepared, true));
-                    block_on(sink(folder).recover(last)).unwrap();
+                    Life::end_again(sink(folder), 2, 1, &prepared);
                     assert_eq!(visible(folder), published, "{left} {grown}");
                     assert!(hidden(folder).is_empty(), "{left} {grown}");
                     assert!(lines(folder) == numbers(0..300), "{left} {grown}");

@@ -28,6 +28,18 @@ impl Clock for SystemClock {
     }
 }
 
+/// Goes on from what the clock of an earlier run showed: time does not go back over a restart.
+pub(crate) struct ResumedClock {
+    pub(crate) clock: std::sync::Arc<dyn Clock>,
+    pub(crate) at_least: Timestamp,
+}
+
+impl Clock for ResumedClock {
+    fn now(&self) -> Timestamp {
+        self.clock.now().max(self.at_least)
+    }
+}
+
 /// Stands still until it is told to go on: for tests.
 #[derive(Debug, Default)]
 pub struct ManualClock {

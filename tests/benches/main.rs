@@ -9,6 +9,7 @@
 //!
 //! - `--rounds N`: so many rounds (7); `--only TEXT`: only the rows whose name has that text;
 //!   `--small`: a hundredth of the input, to see that all still runs.
+//! - `--snapshots`: what snapshots cost, in tables of their own.
 //! - `--row NAME --input FOLDER`: one measurement in this process, for a profiler.
 
 #![allow(missing_docs)]
@@ -18,6 +19,7 @@ mod digest;
 mod keep;
 mod lines;
 mod measure;
+mod snapshots;
 mod table;
 mod windowed;
 mod word_count;
@@ -57,6 +59,7 @@ struct Options {
     rounds: usize,
     only: String,
     small: bool,
+    snapshots: bool,
     row: Option<String>,
     input: Option<PathBuf>,
 }
@@ -67,6 +70,7 @@ impl Options {
             rounds: 7,
             only: String::new(),
             small: false,
+            snapshots: false,
             row: None,
             input: None,
         };
@@ -76,6 +80,7 @@ impl Options {
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--only" => options.only = value()?,
                 "--small" => options.small = true,
+                "--snapshots" => options.snapshots = true,
                 "--row" => options.row = Some(value()?),
                 "--input" => options.input = Some(value()?.into()),
                 // What cargo passes to every benchmark.
@@ -98,6 +103,9 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let divisor = if options.small { 100 } else { 1 };
     word_count::prepare(&folder, divisor)?;
     chat::prepare(&folder, divisor)?;
+    if options.snapshots {
+        return snapshots::run(&folder, options.small);
+    }
     let rows = || GROUPS.iter().flat_map(|(_, rows)| rows.iter());
     if let Some(name) = &options.row {
         let row = rows().find(|row| row.name == name);

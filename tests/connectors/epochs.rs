@@ -23,6 +23,12 @@ impl<S: Sink> Life<S> {
         Life::begin(sink, workers, Some(recovery(epoch, prepared, false)))
     }
 
+    /// Goes on at a snapshot behind the end of all input, to the end.
+    pub fn end_again(sink: S, workers: usize, epoch: u64, prepared: &[Vec<u8>]) {
+        let life = Life::begin(sink, workers, Some(recovery(epoch, prepared, true))).unwrap();
+        block_on(life.close().finish(true)).unwrap();
+    }
+
     fn begin(sink: S, workers: usize, last: Option<Recovery>) -> Result<Self> {
         block_on(sink.recover(last))?;
         let writers = (0..workers).map(|worker| sink.open_in_epochs(worker));
@@ -72,10 +78,10 @@ impl<S: Sink> Life<S> {
     }
 }
 
-pub fn recovery(epoch: u64, prepared: &[Vec<u8>], finished: bool) -> Recovery {
+pub fn recovery(epoch: u64, prepared: &[Vec<u8>], drained: bool) -> Recovery {
     Recovery {
         epoch,
         prepared: prepared.to_vec(),
-        drained: finished,
+        drained,
     }
 }

@@ -188,13 +188,18 @@ fn a_table_that_is_not_the_snapshots_is_refused() {
     let warehouse = open(dir.path());
     let mut life = Life::new(sink(&warehouse), 1);
     life.write(0, &some(&[1])).unwrap();
-    life.epoch(1);
+    let first = life.epoch(1);
     drop((life, warehouse));
-    // Without a process that has it open, the log is in the file.
-    let file = "warehouse.sqlite";
-    std::fs::copy(dir.path().join(file), backup.path().join(file)).unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), backup.path().join(entry.file_name())).unwrap();
+    }
+    assert_eq!(
+        rows(&LocalWarehouse::open_read_only(backup.path()).unwrap()),
+        [1]
+    );
     let warehouse = open(dir.path());
-    let mut life = Life::resume(sink(&warehouse), 1, 1, &[]).unwrap();
+    let mut life = Life::resume(sink(&warehouse), 1, 1, &first).unwrap();
     life.write(0, &some(&[2])).unwrap();
     life.epoch(2);
     life.write(0, &some(&[3])).unwrap();

@@ -98,6 +98,24 @@ fn every_line_is_there_once_through_lives_with_other_workers() {
 }
 
 #[test]
+fn what_a_killed_life_had_begun_behind_its_snapshot_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = || TextSink::lines(folder.path().join("n"));
+    let mut life = Life::new(sink(), 1);
+    life.write(0, &numbers(0..10)).unwrap();
+    let prepared = life.epoch(1);
+    drop(life);
+    for workers in [3, 2] {
+        // A kill does not drop.
+        std::mem::forget(Life::resume(sink(), workers, 1, &prepared).unwrap());
+        assert_eq!(hidden(folder.path()).len(), workers);
+    }
+    finish(Life::resume(sink(), 1, 1, &prepared).unwrap());
+    assert_eq!(names(folder.path()), ["n-00000-of-00001"]);
+    assert_eq!(lines(folder.path()), numbers(0..10));
+}
+
+#[test]
 fn an_epoch_without_a_line_leaves_the_part_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("n.gz");
@@ -203,8 +221,7 @@ fn a_publication_that_broke_off_is_completed() {
                     }
                 }
                 for _ in 0..2 {
-                    let last = Some(recovery(1, &prepared, true));
-                    block_on(sink(folder).recover(last)).unwrap();
+                    Life::end_again(sink(folder), 2, 1, &prepared);
                     assert_eq!(visible(folder), published, "{left} {grown}");
                     assert!(hidden(folder).is_empty(), "{left} {grown}");
                     assert!(lines(folder) == numbers(0..300), "{left} {grown}");

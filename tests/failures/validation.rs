@@ -175,13 +175,16 @@ fn windows_that_do_not_go_together() {
         let _both = global.co_group_by_key("Both", &minutes);
     });
     // Of one kind, but not equal.
-    assert_refused(&["FixedWindows", "size: 60000", "size: 1000"], |p| {
-        let pairs = p.create("Pairs", vec![(1, 1)]);
-        let seconds = FixedWindows::of(Duration::from_secs(1));
-        let seconds = pairs.window_into("Seconds", seconds);
-        let minutes = pairs.window_into("Minutes", FixedWindows::of(MINUTE));
-        let _both = seconds.flatten("Both", &[minutes]);
-    });
+    assert_refused(
+        &["FixedWindows", "FixedWindows of 1m", "FixedWindows of 1s"],
+        |p| {
+            let pairs = p.create("Pairs", vec![(1, 1)]);
+            let seconds = FixedWindows::of(Duration::from_secs(1));
+            let seconds = pairs.window_into("Seconds", seconds);
+            let minutes = pairs.window_into("Minutes", FixedWindows::of(MINUTE));
+            let _both = seconds.flatten("Both", &[minutes]);
+        },
+    );
 }
 
 /// With equal functions the greater lateness holds: an element that only the other input's would

@@ -12,6 +12,7 @@ fn world(count: u64) -> World {
     let world = World::default();
     world.publish(count, &mut Random(7));
     world.lock().fuse = u64::MAX;
+    world.lock().permits = usize::MAX;
     world
 }
 

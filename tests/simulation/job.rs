@@ -1,8 +1,10 @@
 //! The job, its lives, and what its tables must hold.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline_core::ManualClock;
 use pipeline_core::prelude::*;
 use pipeline_core::runners::direct::{Disorder, Moment, Snapshots};
 
@@ -200,6 +202,8 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
     let world = World::default();
     let count = 20 + random.below(150);
     world.publish(count, &mut random);
+    let few = random.one_in(2);
+    world.lock().permits = if few { 30 } else { usize::MAX };
     let folder = memory_folder();
     let mut told = Told {
         lives: 0,
@@ -239,6 +243,10 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
             .workers(workers as usize)
             .max_bundle(bundle as usize)
             .encode_edges(random.one_in(4))
+            // The clock of the machine jumps from life to life, back as well.
+            .clock(Arc::new(ManualClock::at(Timestamp::from_millis(
+                random.below(1 << 40) as i64,
+            ))))
             .snapshots(&snapshots)
             .at_moments(move |moment| {
                 let before = std::sync::atomic::Ordering::Relaxed;

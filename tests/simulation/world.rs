@@ -49,6 +49,8 @@ pub struct State {
     pub tables: BTreeMap<&'static str, Table>,
     /// Draws what this life does by chance; it goes on over all lives.
     pub random: Option<Random>,
+    /// So many may be delivered and not acknowledged; the topic then waits.
+    pub permits: usize,
     /// After so many further calls from outside the life ends.
     pub fuse: u64,
 }
@@ -105,6 +107,11 @@ impl World {
             0 => Err(Error::connector(CRASH)),
             _ => Ok(()),
         }
+    }
+
+    fn is_full(&self) -> bool {
+        let state = self.lock();
+        state.out.len() >= state.permits
     }
 
     fn one_in(&self, n: u64) -> bool {
@@ -167,6 +174,10 @@ pub struct TopicReader {
 impl Reader<Event, Vec<u64>> for TopicReader {
     async fn read(&mut self, batch: &mut ReadBatch<Event, Vec<u64>>) -> Result<ReadStatus, Error> {
         self.world.tick()?;
+        while self.world.is_full() {
+            // Nothing wakes it but the next look at what was acknowledged.
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
         let most = 1 + self.world.lock().random.as_mut().map_or(0, |r| r.below(12));
         let mut delivered = Vec::new();
         for _ in 0..most.min(batch.room() as u64) {
@@ -277,6 +288,9 @@ impl Writer<String> for RowsWriter {
         if self.world.one_in(8) {
             // Slow: others take their turn.
             tokio::task::yield_now().await;
+        }
+        if self.world.one_in(150) {
+            return Err(Error::transient("the table is busy"));
         }
         if self.last != Some(batch.sequence) {
             self.rows.extend_from_slice(batch.records);

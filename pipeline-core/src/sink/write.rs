@@ -112,10 +112,12 @@ struct Waiting<T> {
 
 type Done<T, W> = (W, Waiting<T>, Result<Vec<Rejected>>);
 
+type Preparing<W> = Pin<Box<dyn Future<Output = (W, Result<Vec<u8>>)>>>;
+
 enum State<T, W> {
     Ready(W),
     Writing(Pin<Box<dyn Future<Output = Done<T, W>>>>),
-    Preparing(Pin<Box<dyn Future<Output = (W, Result<Vec<u8>>)>>>),
+    Preparing(Preparing<W>),
     Closing(Pin<Box<dyn Future<Output = Result<()>>>>),
     Closed,
 }

@@ -30,7 +30,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
-use crate::coder::{Element, decode, encode_to};
+use crate::coder::{Element, decode_strictly, encode_to};
 use crate::error::{Error, Result};
 use crate::metrics::{Counter, Metrics};
 use crate::time::Timestamp;
@@ -231,7 +231,7 @@ impl ReadContext {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let position = decode(&mut bytes.as_slice());
+        let position = decode_strictly(&mut bytes.as_slice());
         position.map(Some).map_err(|error| {
             Error::option(format!(
                 "the position in the snapshot does not fit the program: {error}"

@@ -221,6 +221,11 @@ impl Epochs {
         Ok(())
     }
 
+    /// Tells whether anything has happened that a snapshot should have.
+    pub(super) fn has_changed(&self) -> bool {
+        self.run.changed.load(Ordering::Relaxed)
+    }
+
     /// Tells whether the last snapshot of the run has been taken.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
@@ -244,7 +249,7 @@ fn head(run: &Run, snapshots: &Snapshots, epoch: u64, then: Then) -> Result<Head
         epoch,
         drained: then == Then::Finish,
         finished: false,
-        now: run.runner.clock.now(),
+        now: run.clock.now(),
         workers: run.workers,
         paths: run.graph.nodes.iter().map(|n| n.path.to_string()).collect(),
         prints: prints(&run.graph),

@@ -15,6 +15,7 @@ use super::runner::DirectRunner;
 use super::snapshots::{Saved, Snapshots, compare, prints};
 use super::threads::GRACE;
 use super::{seeded, threads};
+use crate::clock::{Clock, ResumedClock};
 use crate::error::{Error, Result};
 use crate::exec::Worker;
 use crate::graph::{
@@ -46,6 +47,7 @@ pub(super) struct Run {
     pub(super) changed: Arc<AtomicBool>,
     pub(super) wanted: Arc<AtomicBool>,
     restored: Option<Arc<Saved>>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// What the workers of a run came to.
@@ -66,7 +68,7 @@ impl Run {
             index,
             workers: self.workers,
             settings: Arc::clone(&self.settings),
-            clock: Arc::clone(&self.runner.clock),
+            clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
             event_log: self.runner.event_log.clone(),
             slots: Arc::clone(&self.slots),
@@ -130,6 +132,13 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         Some(snapshots) => resume(runner, snapshots, graph, runtime.handle())?,
         None => None,
     };
+    let clock: Arc<dyn Clock> = match &restored {
+        Some(saved) => Arc::new(ResumedClock {
+            clock: Arc::clone(&runner.clock),
+            at_least: saved.head().now,
+        }),
+        None => Arc::clone(&runner.clock),
+    };
     let earlier = restored.as_ref().map(|saved| saved.head().metrics.clone());
     let metrics = Metrics::new(graph.nodes.iter().map(|n| &n.path));
     let wakers: Arc<Vec<Waker>> = Arc::new(wakers);
@@ -162,6 +171,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         changed: Arc::default(),
         wanted: Arc::default(),
         restored,
+        clock,
         aborted: AtomicBool::new(false),
         graph: Arc::clone(graph),
     });

@@ -43,7 +43,6 @@ pub(super) struct Saved {
     pub(super) worker: usize,
     pub(super) position: FilePosition,
     pub(super) records_at: Option<FilePosition>,
-    pub(super) header: Option<Vec<u8>>,
     pub(super) fields: usize,
 }
 

@@ -71,7 +71,8 @@ impl<T> TextWriter<T> {
         resumed.map_err(|failure| Error::connector(failure.chain.join(": ")))?;
         Ok(TextWriter {
             format,
-            header: saved.header,
+            // Told by the next record; the file has it already if it has records.
+            header: None,
             latest: Vec::new(),
             sequence: 0,
             part: Some(part),
@@ -144,7 +145,6 @@ impl<T: Element> Writer<T> for TextWriter<T> {
             worker: part.worker,
             position,
             records_at: part.records_at,
-            header: self.header.clone(),
             fields: self.format.fields(),
         };
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,6 @@
 //! What a snapshot holds of a source: where each part is, and how far the watermark.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SavedPart {
     pub(super) number: usize,
-    pub(super) position: Vec<u8>,
+    pub(super) position: Bytes,
     pub(super) watermark: Timestamp,
     /// How long, in milliseconds, the part had given nothing. The time between two runs does not
     /// count: nobody could have heard it.
@@ -82,13 +83,13 @@ impl SavedPart {
     ) -> Result<SavedPart> {
         Ok(SavedPart {
             number,
-            position: reader.position()?.0,
+            position: reader.position()?.0.into(),
             watermark,
             quiet,
         })
     }
 
     pub(super) fn position(&self) -> Position {
-        Position(self.position.clone())
+        Position(self.position.to_vec())
     }
 }

@@ -1,10 +1,10 @@
 //! How far the input has been taken in: what a snapshot holds of it, and how a later run goes on behind it.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pipeline_core::Error;
-use pipeline_core::runners::direct::Beside;
+use pipeline_core::runners::direct::{Beside, StopHandle};
 use serde::{Deserialize, Serialize};
 
 use super::file_source::Lines;
@@ -133,7 +133,9 @@ pub struct Saver {
     /// The flags that must be the same when the run goes on, with their values.
     pub flags: Vec<(String, String)>,
     /// Follows the input.
-    pub position: std::sync::Arc<Position>,
+    pub position: Arc<Position>,
+    /// Whether the run is being drained.
+    pub stop: StopHandle,
 }
 
 /// What a [`Saver`] has saved.
@@ -143,6 +145,8 @@ pub struct Saved {
     pub flags: Vec<(String, String)>,
     /// Where its input stood.
     pub position: SavedPosition,
+    /// The run was being drained: its input is not read any more.
+    pub draining: bool,
 }
 
 impl Beside for Saver {
@@ -150,6 +154,7 @@ impl Beside for Saver {
         let saved = Saved {
             flags: self.flags.clone(),
             position: self.position.reached(),
+            draining: self.stop.is_draining(),
         };
         serde_json::to_vec(&saved).map_err(|error| Error::connector(error.to_string()))
     }

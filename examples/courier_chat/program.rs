@@ -1,4 +1,4 @@
-//! The program: topic, publisher, pipeline, results.
+//! The program: warehouse, snapshots, topic, publisher, pipeline, results.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -11,7 +11,7 @@ use pipeline_gcp::bigquery::{BigQuery, BigQueryError, BigQueryErrorKind, LocalWa
 use pipeline_gcp::pubsub::PubSub;
 
 use super::feed::{self, Feed, Publisher, SUBSCRIPTION};
-use super::file_source::{FileSource, OpenInput, lines};
+use super::file_source::{Behind, FileSource, OpenInput, lines};
 use super::input::LineCounts;
 use super::options::Options;
 use super::pipeline::{Input, build};
@@ -95,7 +95,17 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         return nothing_to_drain(options);
     }
     let counts = Arc::default();
-    let taking = Taking::begin(options, resumed.as_ref(), open, &counts)?;
+    let unfinished = resumed
+        .as_ref()
+        .map(|resumed| state::unfinished(resumed, options));
+    let (behind, drains) = match unfinished.transpose()? {
+        Some((behind, drains)) => (Some(behind), drains),
+        None => (None, false),
+    };
+    if drains {
+        stop.drain();
+    }
+    let taking = Taking::begin(options, behind, drains, open, &counts)?;
     if let Some(Resumed {
         epoch,
         keys,
@@ -111,6 +121,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         let saver = Saver {
             flags: state::flags(options),
             position: Arc::clone(&taking.position),
+            stop: stop.clone(),
         };
         let snapshots = snapshots
             .interval(options.snapshot_interval)
@@ -135,9 +146,6 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
 
     let shown = progress.clone();
     runner = runner.report(Duration::from_millis(200), move |counts| shown.show(counts));
-    if options.drain {
-        stop.drain();
-    }
     let publisher = match publish {
         Some(Some(input)) => {
             let interval = options.publish_interval;
@@ -208,17 +216,16 @@ impl Taking {
     /// Begins at the beginning of the input, or behind what is in the snapshot.
     fn begin(
         options: &Options,
-        resumed: Option<&Resumed>,
+        behind: Option<Behind>,
+        drains: bool,
         open: OpenInput,
         counts: &Arc<Mutex<LineCounts>>,
     ) -> Result<Self, Message> {
-        let unfinished = resumed.map(|resumed| state::unfinished(resumed, options));
-        let behind = unfinished.transpose()?;
         let begun = behind.as_ref().map(|behind| behind.position.clone());
         let begun = begun.unwrap_or_default();
         *counts.lock().unwrap_or_else(PoisonError::into_inner) = begun.counts;
         // Nothing is left of it, or nothing is to be read, or it cannot be read again.
-        let reads = !options.drain && !(begun.ended && may_wait(options));
+        let reads = !drains && !(begun.ended && may_wait(options));
         let position = Arc::new(Position::at(begun));
         let counts = Arc::clone(counts);
         let from = if !options.streaming {
@@ -241,11 +248,17 @@ impl Taking {
 /// Says what to do about a run that has failed.
 fn how_to_go_on(options: &Options) -> Message {
     let warehouse = options.warehouse.display();
-    if options.takes_snapshots() {
+    let (state, input) = (options.state_dir(), options.input_name());
+    let state = state.display();
+    if options.takes_snapshots() && may_wait(options) {
         format!(
-            "Start again with the same flags once the cause is gone: the run goes on from its last snapshot in {}, and \
-             what is in {warehouse} already is not written twice.",
-            options.state_dir().display()
+            "Start again with --drain once the cause is gone, to end with what is in the last snapshot in {state}, if \
+             there is one: {input} cannot be read again. What is in {warehouse} already is not written twice."
+        )
+    } else if options.takes_snapshots() {
+        format!(
+            "Start again with the same flags once the cause is gone: the run goes on from its last snapshot in {state}, \
+             if there is one, and what is in {warehouse} already is not written twice."
         )
     } else {
         format!(

@@ -34,11 +34,11 @@ pub fn flags(options: &Options) -> Vec<(String, String)> {
     .into()
 }
 
-/// Returns where a run goes on.
+/// Returns where a run goes on, and whether it is only to be drained.
 ///
 /// # Errors
 /// The snapshot is not of a run with these flags, or its input cannot be read again.
-pub fn unfinished(resumed: &Resumed, options: &Options) -> Result<Behind, Message> {
+pub fn unfinished(resumed: &Resumed, options: &Options) -> Result<(Behind, bool), Message> {
     let epoch = resumed.epoch;
     let folder = options.state_dir();
     let folder = folder.display();
@@ -48,7 +48,7 @@ pub fn unfinished(resumed: &Resumed, options: &Options) -> Result<Behind, Messag
     })?;
     let now = flags(options);
     for (flag, before) in &saved.flags {
-        // What is drained reads nothing any more.
+        // A run that is drained reads nothing any more.
         if options.drain && flag == "--input" {
             continue;
         }
@@ -64,18 +64,20 @@ pub fn unfinished(resumed: &Resumed, options: &Options) -> Result<Behind, Messag
             }
         }
     }
-    if may_wait(options) && !saved.position.ended && !options.drain {
+    let drains = options.drain || saved.draining;
+    if may_wait(options) && !saved.position.ended && !drains {
         return Err(format!(
             "the run whose snapshot {epoch} is in {folder} has not ended, and {} cannot be read again. End it by \
              --drain with what it has taken in, or give another --state_dir to begin anew",
             options.input_name()
         ));
     }
-    Ok(Behind {
+    let behind = Behind {
         position: saved.position,
         epoch,
         input: options.input_name(),
-    })
+    };
+    Ok((behind, drains))
 }
 
 /// Makes sure that a run without snapshots does not pass over one that has them and has not ended.

@@ -1,9 +1,12 @@
 //! `--drain`: ends a run early and in good order, one that is under way or one that is not.
 
 use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
-use crate::child::{EXPECTED, Ended, Place, SAMPLE, fed};
+use rusqlite::Connection;
+
+use crate::child::{EXPECTED, Ended, Place, Running, SAMPLE, fed, fed_as};
 
 /// How long it may take.
 const SOON: Duration = Duration::from_secs(10);
@@ -98,4 +101,53 @@ fn where_nothing_is_left_nothing_is_done() {
         }
     }
     assert_eq!(place.csv(), EXPECTED);
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_is_drained_is_drained_when_it_goes_on() {
+    for input in ["-", "in.json"] {
+        let place = Place::new();
+        place.file("in.json", SAMPLE);
+        // The second snapshot is that of the drained run.
+        let flags = [
+            "--input",
+            input,
+            "--publish_interval",
+            "3ms",
+            "--snapshot_interval",
+            "2s",
+        ];
+        let (mut running, mut stdin) = fed_as(input, &place, &flags[2..]);
+        for line in SAMPLE.lines().take(300) {
+            // Of the file, no line of these is read.
+            writeln!(stdin, "{line}").unwrap();
+        }
+        running.wait_for("a row", || place.base_rows() > 0);
+        let begun = place.newest();
+        // It gets on disk, and its rows not into the tables.
+        let foreign = Connection::open(place.warehouse().join("warehouse.sqlite")).unwrap();
+        foreign.busy_timeout(Duration::from_secs(30)).unwrap();
+        foreign.execute_batch("BEGIN IMMEDIATE").unwrap();
+        running.signal("-USR1");
+        running.wait_for("a snapshot", || place.newest() > begun);
+        running.kill();
+        foreign.execute_batch("ROLLBACK").unwrap();
+        drop((foreign, stdin));
+
+        let mut command = place.command(&flags);
+        let ended = Running::of(command.stdin(Stdio::null())).end_within(SOON);
+        assert!(ended.resumed().is_some(), "{}", ended.stdout);
+        assert_drained(&place, &ended);
+        assert!((1..1801).contains(&place.lines().len()));
+    }
+}
+
+impl Place {
+    /// The number of the newest snapshot, while somebody has the folder.
+    fn newest(&self) -> u64 {
+        let entries = std::fs::read_dir(self.state()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let epochs = names.filter_map(|name| name.strip_prefix("snapshot-")?.parse().ok());
+        epochs.max().unwrap_or(0)
+    }
 }

@@ -224,14 +224,14 @@ impl Taking {
         let begun = behind.as_ref().map(|behind| behind.position.clone());
         let begun = begun.unwrap_or_default();
         *counts.lock().unwrap_or_else(PoisonError::into_inner) = begun.counts;
-        // Nothing is left of it, or nothing is to be read, or it cannot be read again.
-        let reads = !drains && !(begun.ended && may_wait(options));
+        // Nothing more is to be read, or nothing was left, and it cannot be read again.
+        let is_over = drains || begun.ended && may_wait(options);
         let position = Arc::new(Position::at(begun));
         let counts = Arc::clone(counts);
         let from = if !options.streaming {
             let source = FileSource::new(open, counts, may_wait(options));
             From::File(source.following(Arc::clone(&position), behind))
-        } else if !reads {
+        } else if is_over {
             From::Topic(None)
         } else if let Some(behind) = behind {
             let input = open().map_err(|error| format!("--input {}: {error}", behind.input))?;

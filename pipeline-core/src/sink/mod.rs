@@ -14,6 +14,7 @@
 mod text;
 mod write;
 
+use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 
@@ -75,8 +76,8 @@ pub trait Sink: Send + Sync + 'static {
     /// Opens the writer of the worker with that index.
     fn open(&self, worker: usize) -> Result<Self::Writer>;
 
-    /// Says how often an element is there after a crash, in a run with snapshots. Default:
-    /// [`Promise::AtLeastOnce`].
+    /// Says how often an element is there after a crash, in a run with snapshots; drawings of the
+    /// pipeline say it too. Default: [`Promise::AtLeastOnce`].
     fn promise(&self) -> Promise {
         Promise::AtLeastOnce
     }
@@ -142,6 +143,16 @@ pub enum Promise {
     Idempotent,
     /// Once or more often: what was written behind the last snapshot is written again.
     AtLeastOnce,
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Promise::Transactional => "transactional",
+            Promise::Idempotent => "idempotent",
+            Promise::AtLeastOnce => "at least once",
+        })
+    }
 }
 
 /// Says where a sink goes on.

@@ -37,7 +37,7 @@ impl<T: Element> PCollection<T> {
     /// A refused record that nothing consumes ends the job with an error that names it: nothing
     /// is lost silently. See [`Sink`] for an example.
     pub fn write<S: Sink<Item = T>>(&self, name: &str, sink: S) -> Written {
-        let exclusive_path = sink.exclusive_path();
+        let (exclusive_path, promise) = (sink.exclusive_path(), sink.promise());
         let sink = Arc::new(sink);
         let output = self.output_like::<BadRecord>().named("refused");
         let hooked = Arc::clone(&sink);
@@ -53,6 +53,7 @@ impl<T: Element> PCollection<T> {
             },
         );
         spec.exclusive_path = exclusive_path;
+        spec.detail = Some(promise.to_string());
         spec.sink = Some(Arc::new(move |task| {
             let (sink, path) = (Arc::clone(&hooked), path.clone());
             Box::pin(async move {

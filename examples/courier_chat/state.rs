@@ -104,6 +104,9 @@ pub fn none_unfinished(options: &Options) -> Result<(), Message> {
 /// How often somebody who waits for a job looks whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How often the snapshots of a job that has ended are tried to be opened.
+const LOOKS: u32 = 20;
+
 /// Has the running job drain, by SIGUSR1, and waits until it has ended. Returns what to say then, or nothing if no job
 /// runs.
 ///
@@ -131,7 +134,17 @@ pub fn drain_running(options: &Options) -> Result<Option<Message>, Message> {
     while holder()?.as_ref() == Some(&pid) {
         std::thread::sleep(LOOK_EVERY);
     }
-    let snapshots = Snapshots::open(&folder).map_err(|error| error.to_string())?;
+    // Somebody else may wait for the same, and look at this moment.
+    let mut snapshots = Snapshots::open(&folder);
+    for _ in 0..LOOKS {
+        if snapshots.is_ok() {
+            break;
+        }
+        std::thread::sleep(LOOK_EVERY);
+        snapshots = Snapshots::open(&folder);
+    }
+    let snapshots = snapshots
+        .map_err(|error| format!("the job (pid {pid}) has ended; how cannot be seen: {error}"))?;
     match snapshots.resumed() {
         None => Ok(Some(format!(
             "drained: the job (pid {pid}) has ended, and everything that it had taken in is in its tables\n"

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::input::{Line, LineCounts, LineId, LineReader};
 use pipeline_gcp::pubsub::{NewMessage, PubSub, PubSubError};
 
-/// The attribute that holds a message's [`LineId`](super::LineId), its identity.
+/// The attribute that holds a message's [`LineId`], its identity.
 pub const ID_ATTRIBUTE: &str = "id";
 
 /// The attribute that holds the length of a record of which only the beginning was published.

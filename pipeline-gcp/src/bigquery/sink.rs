@@ -165,14 +165,12 @@ pub struct TableWriter<T> {
 }
 
 impl<T: Element> TableWriter<T> {
-    /// Creates the table, once.
+    /// Creates the table, once; again while the error may pass, since the engine repeats only
+    /// writes.
     async fn create(&mut self) -> Result<()> {
         if let Some(schema) = &self.schema {
-            let created = self
-                .service
-                .create_table_if_needed(&self.table, schema)
-                .await;
-            created.map_err(engine_error)?;
+            let (service, table) = (&self.service, &self.table);
+            epochs::retried(|| service.create_table_if_needed(table, schema)).await?;
             self.schema = None;
         }
         Ok(())

@@ -191,7 +191,7 @@ impl<T: Element> TableSink<T> {
 }
 
 /// Calls the service, again while its error may pass.
-async fn retried<T, F: Future<Output = std::result::Result<T, BigQueryError>>>(
+pub(super) async fn retried<T, F: Future<Output = std::result::Result<T, BigQueryError>>>(
     mut call: impl FnMut() -> F,
 ) -> Result<T> {
     let mut pause = FIRST_PAUSE;

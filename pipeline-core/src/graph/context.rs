@@ -28,6 +28,9 @@ pub(crate) struct Settings {
     pub(crate) snapshots: bool,
     /// The bytes of unacknowledged input of a source, on one worker, at which a snapshot is wanted.
     pub(crate) snapshot_bytes: u64,
+    /// The elements that a grouping emits at the end of a bundle, before the rest waits for room;
+    /// `None`: some batches.
+    pub(crate) fire_at_once: Option<usize>,
     /// Acknowledge when the bundle has ended, whether or not its sinks have committed. It exists
     /// to show that the tests of the rule can fail.
     pub(crate) acknowledge_early: bool,

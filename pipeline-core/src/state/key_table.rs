@@ -204,21 +204,29 @@ impl<K: Hash + Eq, S> KeyTable<K, S> {
         Some((slot.key, slot.state))
     }
 
+    /// Moves out what is in a slot of a table that is being taken apart: the index is not kept, so
+    /// that nothing may be looked up or added afterwards. The memory of a chunk is given back with
+    /// its last slot.
+    pub(crate) fn take(&mut self, id: SlotId) -> Option<(K, S)> {
+        let slot = self.slot_mut(id)?.take();
+        let (chunk, place) = Self::place(id);
+        if place + 1 == 1 << Self::BITS {
+            self.chunks[chunk] = Vec::new();
+        }
+        slot.map(|slot| (slot.key, slot.state))
+    }
+
+    /// Returns the number of slots, those included that are free.
+    pub(crate) fn slots(&self) -> SlotId {
+        self.used
+    }
+
     /// Returns the number of keys.
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
     /// Visits all slots in the order of their numbers.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SlotId, &K, &mut S)> {
-        let slots = self.chunks.iter_mut().flatten().enumerate();
-        slots.filter_map(|(id, slot)| {
-            let slot = slot.as_mut()?;
-            Some((id as SlotId, &slot.key, &mut slot.state))
-        })
-    }
-
-    /// Visits all slots in the order of their numbers, read only.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
         let slots = self.chunks.iter().flatten().flatten();
         slots.map(|slot| (&slot.key, &slot.state))
@@ -311,17 +319,24 @@ mod tests {
             assert_eq!(ids, (0..20_000).collect::<Vec<_>>());
             assert_eq!(table.key(19_999), Some(&19_999));
             assert!(table.iter().map(|(k, _)| *k).eq(0..20_000));
-            assert!(
-                table
-                    .iter_mut()
-                    .map(|(id, k, _)| (id, *k))
-                    .eq((0..20_000).zip(0..))
-            );
             // A drain that is given up takes everything with it.
             let taken: Vec<_> = table.drain().take(10_000).collect();
             assert!(taken.into_iter().eq((0..10_000).map(|k| (k, round))));
             assert_eq!((table.len(), table.iter().count()), (0, 0));
         }
+    }
+
+    #[test]
+    fn a_table_that_is_taken_apart_gives_every_slot_once() {
+        let mut table = KeyTable::default();
+        (0..20_000_u64).for_each(|k| drop(table.entry(k, || k + 1)));
+        table.remove(5);
+        assert_eq!(table.slots(), 20_000);
+        let taken = (0..table.slots()).map(|id| table.take(id));
+        let taken: Vec<_> = taken.collect();
+        let expected = (0..20_000).map(|k| (k != 5).then_some((k, k + 1)));
+        assert!(taken.into_iter().eq(expected));
+        assert_eq!(table.take(7), None);
     }
 
     #[test]

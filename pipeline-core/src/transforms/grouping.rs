@@ -1,13 +1,20 @@
 //! The operator behind every grouping: [`Groups`] between an input and an output.
+//!
+//! What a bundle lets fire goes out at its end if it is little, as most is. Else it goes out a
+//! batch at a time, when there is room behind, so that a large window does not wait in the
+//! queues of its consumers. Until it is all out, what comes in waits here in its order, no input
+//! is taken in front, and the watermark is held at what is still to come.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Context;
 
 use crate::batch::{Batch, Stamp};
 use crate::coder::{Element, Key};
 use crate::error::{Error, Result};
 use crate::event_log::{Event, EventLog};
 use crate::graph::snapshot::{NodeState, StateOut};
-use crate::graph::{NodeContext, Operator, Port, Progress, Receiver};
+use crate::graph::{NodeContext, Operator, Polled, Port, Progress, Receiver};
 use crate::metrics::{Counter, DROPPED_LATE};
 use crate::state::key_table::partition;
 use crate::time::Timestamp;
@@ -37,6 +44,11 @@ pub(super) struct GroupOperator<K, A: Aggregate> {
     strategy: WindowingStrategy,
     groups: Groups<K, A>,
     out: Emitter<K, A::Output>,
+    /// What came while a firing was under way: the ends of bundles in front of it may bring a
+    /// little more.
+    waiting: VecDeque<Waiting<K, A::Input>>,
+    /// The elements that fire in one go.
+    at_once: usize,
     /// Never goes back, whatever late elements ask for.
     progress: Progress,
     /// Emitted at the end of time if nothing else ever was.
@@ -46,6 +58,12 @@ pub(super) struct GroupOperator<K, A: Aggregate> {
     workers: usize,
     path: Arc<str>,
     log: Option<EventLog>,
+}
+
+enum Waiting<K, I> {
+    Element(K, I, Stamp),
+    /// The end of a bundle, with the input's watermark.
+    End(Timestamp),
 }
 
 struct Emitter<K, O> {
@@ -77,6 +95,9 @@ impl<K: Key, A: Grouping> GroupOperator<K, A>
 where
     A::Output: Element,
 {
+    /// The elements that fire at the end of a bundle, before the rest has to wait for room.
+    const AT_ONCE: usize = 4 * Batch::<(K, A::Output)>::LEN;
+
     pub(super) fn new(
         context: &NodeContext<'_>,
         strategy: WindowingStrategy,
@@ -91,6 +112,12 @@ where
                 port,
                 batch: Batch::default(),
             },
+            waiting: VecDeque::new(),
+            at_once: context
+                .worker
+                .settings
+                .fire_at_once
+                .unwrap_or(Self::AT_ONCE),
             progress: Progress::START,
             default: None,
             dropped: context.counter(DROPPED_LATE),
@@ -116,37 +143,49 @@ where
         if !batch.is_empty() {
             self.default = None;
         }
+        if self.groups.firing().is_some() {
+            let elements = batch.drain();
+            let waiting =
+                elements.map(|((key, value), stamp)| Waiting::Element(key, input(value), stamp));
+            self.waiting.extend(waiting);
+            return Ok(());
+        }
         let done = guarded(|| {
             for ((key, value), stamp) in batch.drain() {
-                let input = input(value);
-                let elements = A::elements(&input);
-                let key_shown = self.log.as_ref().map(|_| describe(&key));
-                let combiner = self.strategy.timestamp_combiner;
-                let arrival = Arrival {
-                    input,
-                    window: stamp.window,
-                    output_time: combiner.assign(stamp.window, stamp.timestamp),
-                };
-                let admission = self.groups.add(&self.aggregate, key, arrival)?;
-                let dropped = admission == Admission::DroppedLate;
-                if dropped {
-                    self.dropped.add(elements);
-                }
-                if let (Some(log), Some(key)) = (&self.log, key_shown) {
-                    log.record(Event::Grouped {
-                        worker: self.worker,
-                        transform: Arc::clone(&self.path),
-                        key,
-                        window: stamp.window,
-                        elements,
-                        watermark: self.groups.watermark(),
-                        dropped,
-                    });
-                }
+                self.add(key, input(value), stamp)?;
             }
             Ok(())
         });
         done.map_err(|failed| self.name(failed))
+    }
+
+    #[inline]
+    fn add(&mut self, key: K, input: A::Input, stamp: Stamp) -> Result<(), Fault> {
+        let elements = A::elements(&input);
+        let key_shown = self.log.as_ref().map(|_| describe(&key));
+        let combiner = self.strategy.timestamp_combiner;
+        let arrival = Arrival {
+            input,
+            window: stamp.window,
+            output_time: combiner.assign(stamp.window, stamp.timestamp),
+        };
+        let admission = self.groups.add(&self.aggregate, key, arrival)?;
+        let dropped = admission == Admission::DroppedLate;
+        if dropped {
+            self.dropped.add(elements);
+        }
+        if let (Some(log), Some(key)) = (&self.log, key_shown) {
+            log.record(Event::Grouped {
+                worker: self.worker,
+                transform: Arc::clone(&self.path),
+                key,
+                window: stamp.window,
+                elements,
+                watermark: self.groups.watermark(),
+                dropped,
+            });
+        }
+        Ok(())
     }
 
     fn name(&self, failed: Failed) -> Error {
@@ -155,15 +194,31 @@ where
         failed.at(&self.path, self.aggregate.what(), key)
     }
 
-    fn advance(&mut self, watermark: Timestamp) -> Result<(), Fault> {
-        self.groups
-            .advance(&self.aggregate, watermark, &mut self.out)?;
+    /// Ends a bundle; returns whether everything has fired that may.
+    fn advance(&mut self, watermark: Timestamp) -> Result<bool, Fault> {
+        let (aggregate, room) = (&self.aggregate, self.at_once);
+        let done = self
+            .groups
+            .advance(aggregate, watermark, &mut self.out, room)?;
         if watermark > Timestamp::END_OF_GLOBAL_WINDOW
             && let Some(key) = self.default.take()
         {
             let output = self.aggregate.extract(self.aggregate.create());
             let stamp = Stamp::at(Timestamp::END_OF_GLOBAL_WINDOW);
             self.out.emit(key, output, stamp)?;
+        }
+        Ok(done)
+    }
+
+    /// Lets out about a batch of a firing, and takes up what waits once there is nothing left.
+    fn fire_on(&mut self) -> Result<(), Fault> {
+        let room = self.at_once.clamp(1, Batch::<(K, A::Output)>::LEN);
+        let mut done = self.groups.fire_on(&self.aggregate, &mut self.out, room)?;
+        while done && let Some(waiting) = self.waiting.pop_front() {
+            match waiting {
+                Waiting::Element(key, input, stamp) => self.add(key, input, stamp)?,
+                Waiting::End(watermark) => done = self.advance(watermark)?,
+            }
         }
         Ok(())
     }
@@ -174,15 +229,40 @@ where
     A::Output: Element,
 {
     fn end_bundle(&mut self, input: Progress) -> Result<Progress> {
-        let done = guarded(|| self.advance(input.watermark));
-        done.map_err(|failed| self.name(failed))?;
-        self.out.flush()?;
-        let held = input.held_at(self.groups.hold());
+        if self.groups.firing().is_some() {
+            self.waiting.push_back(Waiting::End(input.watermark));
+        } else {
+            let done = guarded(|| self.advance(input.watermark));
+            done.map_err(|failed| self.name(failed))?;
+            self.out.flush()?;
+        }
+        let firing = self.groups.firing();
+        let hold = self.groups.hold().min(firing.unwrap_or(Timestamp::MAX));
+        let watermark = self.groups.watermark().min(hold);
         self.progress = Progress {
-            watermark: held.watermark.max(self.progress.watermark),
-            closed: held.closed,
+            watermark: watermark.max(self.progress.watermark),
+            closed: input.closed && firing.is_none(),
         };
         Ok(self.progress)
+    }
+
+    fn poll(&mut self, _: &mut Context<'_>, room: bool) -> Result<Polled> {
+        if self.groups.firing().is_none() {
+            return Ok(Polled::default());
+        }
+        if room {
+            let done = guarded(|| self.fire_on());
+            done.map_err(|failed| self.name(failed))?;
+            self.out.flush()?;
+        }
+        Ok(Polled {
+            worked: room,
+            blocked: true,
+        })
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.groups.firing().is_none()
     }
 
     fn save(&mut self, out: &mut StateOut<'_>) -> Result<()> {

@@ -31,6 +31,11 @@ pub fn run(program: &Program) -> Result<(Vec<Pane>, u64), Error> {
         Mode::OneElementBundles => seeded.max_bundle(1),
         Mode::Threads => runner,
     };
+    // A firing in parts must be the same as one at once.
+    let runner = match program.scheduler_seed % 8 {
+        few @ 0..4 => runner.fire_at_once(few as usize),
+        _ => runner,
+    };
     let result = runner.run(&pipeline)?;
     let panes = std::mem::take(&mut *panes.lock().unwrap());
     let dropped = result.metrics().total(pipeline_core::DROPPED_LATE);

@@ -141,6 +141,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
             max_bundle: runner.max_bundle.or(streaming_bundle),
             encode_edges: runner.encode_edges,
             seeded: runner.seed.is_some(),
+            fire_at_once: runner.fire_at_once,
             acknowledge_early: runner.acknowledge_early
                 || runner.disorder == Some(Disorder::AcknowledgeFirst),
             snapshots: snapshots.is_some(),

@@ -42,6 +42,7 @@ pub struct DirectRunner {
     pub(super) max_bundle: Option<usize>,
     pub(super) encode_edges: bool,
     pub(super) acknowledge_early: bool,
+    pub(super) fire_at_once: Option<usize>,
     pub(super) seed: Option<u64>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) event_log: Option<EventLog>,
@@ -59,6 +60,7 @@ impl Default for DirectRunner {
             max_bundle: None,
             encode_edges: false,
             acknowledge_early: false,
+            fire_at_once: None,
             seed: None,
             clock: Arc::new(SystemClock::default()),
             event_log: None,
@@ -144,6 +146,14 @@ impl DirectRunner {
     #[doc(hidden)]
     pub fn acknowledge_early(mut self, early: bool) -> Self {
         self.acknowledge_early = early;
+        self
+    }
+
+    /// Has a grouping emit so many elements at the end of a bundle, and let the rest wait for room,
+    /// so that a test with few elements comes to what happens then.
+    #[doc(hidden)]
+    pub fn fire_at_once(mut self, elements: usize) -> Self {
+        self.fire_at_once = Some(elements);
         self
     }
 

@@ -68,6 +68,7 @@ impl Stage {
                     encode_edges: false,
                     seeded: false,
                     acknowledge_early: false,
+                    fire_at_once: None,
                     snapshots: false,
                     snapshot_bytes: 0,
                 }),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::firing::Firing;
 use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
 use crate::coder::Key;
 use crate::state::holds::Holds;
@@ -22,17 +23,21 @@ pub(super) struct AlignedGroups<K, A: Aggregate> {
     /// Windows that have not ended.
     open: BTreeMap<Window, Table<K, A>>,
     /// Windows that have ended and still take late elements.
-    ended: BTreeMap<Window, Table<K, A>>,
+    pub(super) ended: BTreeMap<Window, Table<K, A>>,
     /// Groups with late elements of this bundle.
     late: BTreeSet<(Window, SlotId)>,
+    /// The window that is being fired, neither open nor ended.
+    pub(super) firing: Option<Firing<K, A>>,
     pub(super) holds: Holds,
+    /// The number of (key, window) in all tables.
+    pub(super) entries: u64,
     spare: Vec<Table<K, A>>,
 }
 
 /// A group as it is saved.
 pub(super) type Record<K, A> = (K, Window, Group<A>);
 
-type Table<K, A> = KeyTable<K, Group<<A as Aggregate>::Accumulator>>;
+pub(super) type Table<K, A> = KeyTable<K, Group<<A as Aggregate>::Accumulator>>;
 
 impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
     pub(super) fn new(strategy: &WindowingStrategy) -> Self {
@@ -43,7 +48,9 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
             open: BTreeMap::new(),
             ended: BTreeMap::new(),
             late: BTreeSet::new(),
+            firing: None,
             holds: holds(strategy),
+            entries: 0,
             spare: Vec::new(),
         }
     }
@@ -71,6 +78,7 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
             self.current_late = Some((window, slot));
             self.late.insert((window, slot));
         }
+        self.entries += u64::from(group.is_new());
         let before = group.dirty.then_some(group.output_time);
         group.add(stage, window, arrival.input, arrival.output_time);
         if !late {
@@ -109,23 +117,35 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
     }
 
     /// Emits the on-time panes of the windows that the watermark has passed, in the order of
-    /// their ends, and forgets those that have expired.
+    /// their ends, and forgets those that have expired. Returns whether that is done: no more than
+    /// `room` elements are emitted, and a window for which there is none is gone on with by the
+    /// next call. Nothing may be added meanwhile.
     pub(super) fn fire_ended(
         &mut self,
         stage: &Stage<'_, A>,
         out: &mut impl Emit<K, A::Output>,
-    ) -> Result<(), Fault> {
+        mut room: usize,
+    ) -> Result<bool, Fault> {
         self.current_late = None;
         if let Some((window, table)) = self.current.take() {
             self.open.insert(window, table);
         }
-        while let Some(entry) = self.open.first_entry() {
+        loop {
+            if !self.fire_on(stage, out, &mut room)? {
+                return Ok(false);
+            }
+            let Some(entry) = self.open.first_entry() else {
+                break;
+            };
             let window = *entry.key();
             if !stage.has_ended(window) {
                 break;
             }
             let mut table = entry.remove();
-            if stage.has_expired(window) {
+            if stage.has_expired(window) && table.len() <= room {
+                // As most windows are: the table is kept for another.
+                room -= table.len();
+                self.entries -= table.len() as u64;
                 for (key, mut group) in table.drain() {
                     self.holds.replace(Some(group.output_time), None);
                     if let Some((output, stamp)) = group.fire(stage, window, PaneTiming::OnTime) {
@@ -136,22 +156,21 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
                     self.spare.push(table);
                 }
             } else {
-                for (_, key, group) in table.iter_mut() {
-                    self.holds.replace(Some(group.output_time), None);
-                    if let Some((output, stamp)) = group.fire(stage, window, PaneTiming::OnTime) {
-                        out.emit(key.clone(), output, stamp)?;
-                    }
-                }
-                self.ended.insert(window, table);
+                self.firing = Some(Firing::new(window, table));
             }
         }
         while let Some(entry) = self.ended.first_entry() {
             if !stage.has_expired(*entry.key()) {
                 break;
             }
-            entry.remove();
+            self.entries -= entry.remove().len() as u64;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Returns the window that is being fired.
+    pub(super) fn firing(&self) -> Option<Window> {
+        self.firing.as_ref().map(|firing| firing.window)
     }
 
     /// Returns all groups, to be saved when a bundle has ended.
@@ -170,6 +189,7 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         watermark: Timestamp,
         (key, window, group): Record<K, A::Accumulator>,
     ) {
+        self.entries += 1;
         if watermark > window.max_timestamp() {
             self.ended.entry(window).or_default().entry(key, || group);
         } else {

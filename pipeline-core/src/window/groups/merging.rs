@@ -41,6 +41,7 @@ pub(super) struct MergingGroups<K, A: Aggregate> {
     current_slot: SlotId,
     timers: BinaryHeap<Reverse<(Timestamp, SlotId)>>,
     late: BTreeSet<SlotId>,
+    firing: Option<Timestamp>,
     pub(super) holds: Holds,
     windows: Vec<Window>,
 }
@@ -52,6 +53,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             current_slot: 0,
             timers: BinaryHeap::new(),
             late: BTreeSet::new(),
+            firing: None,
             holds: holds(strategy),
             windows: Vec::new(),
         }
@@ -121,15 +123,22 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
     }
 
     /// Emits the on-time panes of the windows that the watermark has passed, in the order of
-    /// their ends, and forgets those that have expired.
+    /// their ends, and forgets those that have expired. Returns whether that is done: when `room`
+    /// elements are emitted, the next call goes on. Nothing may be added meanwhile.
     pub(super) fn fire_ended(
         &mut self,
         stage: &Stage<'_, A>,
         out: &mut impl Emit<K, A::Output>,
-    ) -> Result<(), Fault> {
+        mut room: usize,
+    ) -> Result<bool, Fault> {
+        self.firing = None;
         while let Some(&Reverse((time, slot))) = self.timers.peek() {
             if stage.watermark <= time {
                 break;
+            }
+            if room == 0 {
+                self.firing = Some(time);
+                return Ok(false);
             }
             self.timers.pop();
             self.current_slot = slot;
@@ -151,6 +160,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
                 session.ended = true;
                 self.holds.replace(before, None);
                 if let Some((output, stamp)) = fired {
+                    room = room.saturating_sub(1);
                     out.emit(key.clone(), output, stamp)?;
                 }
             }
@@ -168,7 +178,12 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Returns the time before which nothing more comes of the firing under way, if there is one.
+    pub(super) fn firing(&self) -> Option<Timestamp> {
+        self.firing
     }
 
     /// Returns the windows of all keys, to be saved when a bundle has ended.

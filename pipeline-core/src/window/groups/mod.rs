@@ -14,6 +14,7 @@
 //! - A window is forgotten at its expiry.
 
 mod aligned;
+mod firing;
 mod merging;
 #[cfg(test)]
 #[allow(clippy::panic)]
@@ -174,14 +175,16 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
     }
 
     /// Ends a bundle: emits the late panes that it made, then, as the input watermark becomes
-    /// `watermark`, what that lets fire.
+    /// `watermark`, what that lets fire, up to about `room` elements. Returns whether that is all;
+    /// if not, [`Groups::fire_on`] must have it all out before anything else is done.
     pub(crate) fn advance(
         &mut self,
         aggregate: &A,
         watermark: Timestamp,
         out: &mut impl Emit<K, A::Output>,
-    ) -> Result<(), Fault> {
-        let mut stage = Stage {
+        room: usize,
+    ) -> Result<bool, Fault> {
+        let stage = Stage {
             aggregate,
             strategy: &self.strategy,
             watermark: self.watermark,
@@ -190,15 +193,37 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             GroupsKind::Aligned(groups) => groups.fire_late(&stage, out)?,
             GroupsKind::Merging(groups) => groups.fire_late(&stage, out)?,
         }
-        if watermark > self.watermark {
-            self.watermark = watermark;
-            stage.watermark = watermark;
-            match &mut self.kind {
-                GroupsKind::Aligned(groups) => groups.fire_ended(&stage, out)?,
-                GroupsKind::Merging(groups) => groups.fire_ended(&stage, out)?,
-            }
+        if watermark <= self.watermark {
+            return Ok(true);
         }
-        Ok(())
+        self.watermark = watermark;
+        self.fire_on(aggregate, out, room)
+    }
+
+    /// Goes on with what the last [`Groups::advance`] lets fire; returns whether that is all.
+    pub(crate) fn fire_on(
+        &mut self,
+        aggregate: &A,
+        out: &mut impl Emit<K, A::Output>,
+        room: usize,
+    ) -> Result<bool, Fault> {
+        let stage = Stage {
+            aggregate,
+            strategy: &self.strategy,
+            watermark: self.watermark,
+        };
+        match &mut self.kind {
+            GroupsKind::Aligned(groups) => groups.fire_ended(&stage, out, room),
+            GroupsKind::Merging(groups) => groups.fire_ended(&stage, out, room),
+        }
+    }
+
+    /// Returns the earliest timestamp that a firing under way may still emit; `None`: there is none.
+    pub(crate) fn firing(&self) -> Option<Timestamp> {
+        match &self.kind {
+            GroupsKind::Aligned(groups) => groups.firing().map(Window::max_timestamp),
+            GroupsKind::Merging(groups) => groups.firing(),
+        }
     }
 
     /// Saves the groups and the watermark that elements are judged late by.
@@ -293,6 +318,11 @@ impl<A> Group<A> {
             output_time: Timestamp::MAX,
             panes: 0,
         }
+    }
+
+    /// Tells whether nothing has been added.
+    fn is_new(&self) -> bool {
+        !self.dirty && self.panes == 0 && self.accumulator.is_none()
     }
 
     /// Adds an input; `window` is that of the group after merging.

@@ -3,7 +3,7 @@
 //! What a bundle lets fire goes out at its end if it is little, as most is. Else it goes out a
 //! batch at a time, when there is room behind, so that a large window does not wait in the
 //! queues of its consumers. Until it is all out, what comes in waits here in its order, no input
-//! is taken in front, and the watermark is held at what is still to come.
+//! is taken in front, and the watermark stays where it was.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -143,7 +143,7 @@ where
         if !batch.is_empty() {
             self.default = None;
         }
-        if self.groups.firing().is_some() {
+        if self.is_busy() {
             let elements = batch.drain();
             let waiting =
                 elements.map(|((key, value), stamp)| Waiting::Element(key, input(value), stamp));
@@ -194,11 +194,10 @@ where
         failed.at(&self.path, self.aggregate.what(), key)
     }
 
-    /// Ends a bundle; returns whether everything has fired that may.
-    fn advance(&mut self, watermark: Timestamp) -> Result<bool, Fault> {
+    /// Ends a bundle.
+    fn advance(&mut self, watermark: Timestamp) -> Result<(), Fault> {
         let (aggregate, room) = (&self.aggregate, self.at_once);
-        let done = self
-            .groups
+        self.groups
             .advance(aggregate, watermark, &mut self.out, room)?;
         if watermark > Timestamp::END_OF_GLOBAL_WINDOW
             && let Some(key) = self.default.take()
@@ -207,20 +206,30 @@ where
             let stamp = Stamp::at(Timestamp::END_OF_GLOBAL_WINDOW);
             self.out.emit(key, output, stamp)?;
         }
-        Ok(done)
+        Ok(())
     }
 
-    /// Lets out about a batch of a firing, and takes up what waits once there is nothing left.
+    /// Lets out about a batch of a firing.
     fn fire_on(&mut self) -> Result<(), Fault> {
         let room = self.at_once.clamp(1, Batch::<(K, A::Output)>::LEN);
-        let mut done = self.groups.fire_on(&self.aggregate, &mut self.out, room)?;
-        while done && let Some(waiting) = self.waiting.pop_front() {
+        let (aggregate, out) = (&self.aggregate, &mut self.out);
+        self.groups.fire_on(aggregate, out, room)?;
+        Ok(())
+    }
+
+    /// Takes up what waits, to the end of a bundle.
+    fn take_up(&mut self) -> Result<(), Fault> {
+        while let Some(waiting) = self.waiting.pop_front() {
             match waiting {
                 Waiting::Element(key, input, stamp) => self.add(key, input, stamp)?,
-                Waiting::End(watermark) => done = self.advance(watermark)?,
+                Waiting::End(watermark) => return self.advance(watermark),
             }
         }
         Ok(())
+    }
+
+    fn is_busy(&self) -> bool {
+        self.groups.is_firing() || !self.waiting.is_empty()
     }
 }
 
@@ -229,25 +238,31 @@ where
     A::Output: Element,
 {
     fn end_bundle(&mut self, input: Progress) -> Result<Progress> {
-        if self.groups.firing().is_some() {
+        let is_told = match self.waiting.back() {
+            Some(Waiting::End(last)) => *last == input.watermark,
+            _ => false,
+        };
+        if !is_told {
             self.waiting.push_back(Waiting::End(input.watermark));
-        } else {
-            let done = guarded(|| self.advance(input.watermark));
+        }
+        if !self.groups.is_firing() {
+            let done = guarded(|| self.take_up());
             done.map_err(|failed| self.name(failed))?;
             self.out.flush()?;
         }
-        let firing = self.groups.firing();
-        let hold = self.groups.hold().min(firing.unwrap_or(Timestamp::MAX));
-        let watermark = self.groups.watermark().min(hold);
-        self.progress = Progress {
-            watermark: watermark.max(self.progress.watermark),
-            closed: input.closed && firing.is_none(),
-        };
+        // What is behind hears of it all at once, in parts or not.
+        if !self.groups.is_firing() {
+            let watermark = self.groups.watermark().min(self.groups.hold());
+            self.progress = Progress {
+                watermark: watermark.max(self.progress.watermark),
+                closed: input.closed && self.waiting.is_empty(),
+            };
+        }
         Ok(self.progress)
     }
 
     fn poll(&mut self, _: &mut Context<'_>, room: bool) -> Result<Polled> {
-        if self.groups.firing().is_none() {
+        if !self.is_busy() {
             return Ok(Polled::default());
         }
         if room {
@@ -262,7 +277,7 @@ where
     }
 
     fn is_quiet(&self) -> bool {
-        self.groups.firing().is_none()
+        !self.is_busy()
     }
 
     fn save(&mut self, out: &mut StateOut<'_>) -> Result<()> {

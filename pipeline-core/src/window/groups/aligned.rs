@@ -168,11 +168,6 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         Ok(true)
     }
 
-    /// Returns the window that is being fired.
-    pub(super) fn firing(&self) -> Option<Window> {
-        self.firing.as_ref().map(|firing| firing.window)
-    }
-
     /// Returns all groups, to be saved when a bundle has ended.
     pub(super) fn records(&self) -> impl Iterator<Item = (&K, Window, &Group<A::Accumulator>)> {
         let current = self.current.iter().map(|(window, table)| (window, table));

@@ -41,7 +41,7 @@ pub(super) struct MergingGroups<K, A: Aggregate> {
     current_slot: SlotId,
     timers: BinaryHeap<Reverse<(Timestamp, SlotId)>>,
     late: BTreeSet<SlotId>,
-    firing: Option<Timestamp>,
+    pub(super) is_firing: bool,
     pub(super) holds: Holds,
     windows: Vec<Window>,
 }
@@ -53,7 +53,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             current_slot: 0,
             timers: BinaryHeap::new(),
             late: BTreeSet::new(),
-            firing: None,
+            is_firing: false,
             holds: holds(strategy),
             windows: Vec::new(),
         }
@@ -131,13 +131,13 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         out: &mut impl Emit<K, A::Output>,
         mut room: usize,
     ) -> Result<bool, Fault> {
-        self.firing = None;
+        self.is_firing = false;
         while let Some(&Reverse((time, slot))) = self.timers.peek() {
             if stage.watermark <= time {
                 break;
             }
             if room == 0 {
-                self.firing = Some(time);
+                self.is_firing = true;
                 return Ok(false);
             }
             self.timers.pop();
@@ -179,11 +179,6 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             }
         }
         Ok(true)
-    }
-
-    /// Returns the time before which nothing more comes of the firing under way, if there is one.
-    pub(super) fn firing(&self) -> Option<Timestamp> {
-        self.firing
     }
 
     /// Returns the windows of all keys, to be saved when a bundle has ended.

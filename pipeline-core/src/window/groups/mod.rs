@@ -218,11 +218,11 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         }
     }
 
-    /// Returns the earliest timestamp that a firing under way may still emit; `None`: there is none.
-    pub(crate) fn firing(&self) -> Option<Timestamp> {
+    /// Tells whether a firing is under way.
+    pub(crate) fn is_firing(&self) -> bool {
         match &self.kind {
-            GroupsKind::Aligned(groups) => groups.firing().map(Window::max_timestamp),
-            GroupsKind::Merging(groups) => groups.firing(),
+            GroupsKind::Aligned(groups) => groups.firing.is_some(),
+            GroupsKind::Merging(groups) => groups.is_firing,
         }
     }
 

@@ -97,10 +97,10 @@ impl Numbers {
             .advance(&self.gather, at(watermark), &mut fired, 2);
         let mut done = advanced.ok();
         while done == Some(false) {
-            assert!(self.groups.firing().is_some());
+            assert!(self.groups.is_firing());
             done = self.groups.fire_on(&self.gather, &mut fired, 1).ok();
         }
-        assert_eq!((done, self.groups.firing()), (Some(true), None));
+        assert_eq!((done, self.groups.is_firing()), (Some(true), false));
         self.assert_sound();
         fired
     }

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event_log::EventLog;
 use crate::metrics::{Counter, Metrics};
+use crate::state::spill::Memory;
 
 /// What the runner was told about how to run.
 #[derive(Clone, Debug)]
@@ -140,6 +141,8 @@ pub(crate) struct WorkerContext {
     /// Everything on all workers has come to rest, and one source may go on.
     pub(crate) at_rest: Rc<Cell<bool>>,
     pub(crate) epochs: Epochs,
+    /// What the operators of the run may hold in memory.
+    pub(crate) memory: Arc<Memory>,
     /// For each sink, the oldest bundle that it has not committed (`u64::MAX`: none).
     pub(crate) uncommitted: Rc<RefCell<Vec<Rc<Cell<u64>>>>>,
 }

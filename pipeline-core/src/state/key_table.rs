@@ -179,6 +179,21 @@ impl<K: Hash + Eq, S> KeyTable<K, S> {
         id
     }
 
+    /// Returns the slot of a key, if it is there.
+    pub(crate) fn find(&self, key: &K) -> Option<SlotId> {
+        let hash = self.hash(key);
+        let is_key = |(other, id): &(KeyHash, SlotId)| {
+            *other == hash && self.slot(*id).is_some_and(|slot| slot.key == *key)
+        };
+        let found = self.index.find(hash.wide(), is_key);
+        found.map(|(_, id)| *id)
+    }
+
+    /// Returns the state of a slot.
+    pub(crate) fn get(&self, id: SlotId) -> Option<&S> {
+        Some(&self.slot(id)?.state)
+    }
+
     /// Returns the key and the state of a slot.
     pub(crate) fn get_mut(&mut self, id: SlotId) -> Option<(&K, &mut S)> {
         let slot = self.slot_mut(id)?.as_mut()?;

@@ -17,6 +17,7 @@ use crate::graph::snapshot::{NodeState, StateOut};
 use crate::graph::{NodeContext, Operator, Polled, Port, Progress, Receiver};
 use crate::metrics::{Counter, DROPPED_LATE};
 use crate::state::key_table::partition;
+use crate::state::spill::Share;
 use crate::time::Timestamp;
 use crate::user_code::{Failed, Fault, describe, guarded};
 use crate::window::WindowingStrategy;
@@ -47,6 +48,8 @@ pub(super) struct GroupOperator<K, A: Aggregate> {
     /// What came while a firing was under way: the ends of bundles in front of it may bring a
     /// little more.
     waiting: VecDeque<Waiting<K, A::Input>>,
+    /// The bundle must be ended again, for what waits.
+    again: bool,
     /// The elements that fire in one go.
     at_once: usize,
     /// Never goes back, whatever late elements ask for.
@@ -104,15 +107,21 @@ where
         aggregate: A,
         port: Port<(K, A::Output)>,
     ) -> Self {
+        let share = Share::new(
+            &context.worker.memory,
+            context.node.id,
+            context.worker.index,
+        );
         GroupOperator {
             aggregate,
-            groups: Groups::new(strategy.clone()),
+            groups: Groups::new(strategy.clone()).sharing(share),
             strategy,
             out: Emitter {
                 port,
                 batch: Batch::default(),
             },
             waiting: VecDeque::new(),
+            again: false,
             at_once: context
                 .worker
                 .settings
@@ -154,6 +163,7 @@ where
             for ((key, value), stamp) in batch.drain() {
                 self.add(key, input(value), stamp)?;
             }
+            self.groups.relieve()?;
             Ok(())
         });
         done.map_err(|failed| self.name(failed))
@@ -214,6 +224,7 @@ where
         let room = self.at_once.clamp(1, Batch::<(K, A::Output)>::LEN);
         let (aggregate, out) = (&self.aggregate, &mut self.out);
         self.groups.fire_on(aggregate, out, room)?;
+        self.groups.relieve()?;
         Ok(())
     }
 
@@ -252,6 +263,7 @@ where
         }
         // What is behind hears of it all at once, in parts or not.
         if !self.groups.is_firing() {
+            self.again = !self.waiting.is_empty();
             let watermark = self.groups.watermark().min(self.groups.hold());
             self.progress = Progress {
                 watermark: watermark.max(self.progress.watermark),
@@ -262,17 +274,16 @@ where
     }
 
     fn poll(&mut self, _: &mut Context<'_>, room: bool) -> Result<Polled> {
-        if !self.is_busy() {
-            return Ok(Polled::default());
-        }
-        if room {
+        let mut worked = std::mem::take(&mut self.again);
+        if self.groups.is_firing() && room {
             let done = guarded(|| self.fire_on());
             done.map_err(|failed| self.name(failed))?;
             self.out.flush()?;
+            worked = true;
         }
         Ok(Polled {
-            worked: room,
-            blocked: true,
+            worked,
+            blocked: worked || self.is_busy(),
         })
     }
 
@@ -288,8 +299,9 @@ where
 
     fn load(&mut self, state: &NodeState) -> Result<()> {
         let (worker, workers) = (self.worker, self.workers);
-        self.groups
-            .load(state, |key| partition(key, workers) == worker)?;
+        self.groups.load(&self.aggregate, state, |key| {
+            partition(key, workers) == worker
+        })?;
         if let Some(watermark) = state.least_watermark(PUT_OUT)? {
             self.progress.watermark = watermark;
         }

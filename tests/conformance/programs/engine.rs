@@ -31,9 +31,12 @@ pub fn run(program: &Program) -> Result<(Vec<Pane>, u64), Error> {
         Mode::OneElementBundles => seeded.max_bundle(1),
         Mode::Threads => runner,
     };
-    // A firing in parts must be the same as one at once.
+    // A firing in parts must be the same as one at once, and groups that are all on disk the same
+    // as those in memory.
     let runner = match program.scheduler_seed % 8 {
-        few @ 0..4 => runner.fire_at_once(few as usize),
+        few @ 0..3 => runner.fire_at_once(few as usize),
+        3 => runner.memory_limit(1),
+        4 => runner.memory_limit(1).fire_at_once(1),
         _ => runner,
     };
     let result = runner.run(&pipeline)?;

@@ -80,6 +80,7 @@ impl Stage {
                 bundle: Rc::default(),
                 at_rest: Rc::default(),
                 epochs: Epochs::default(),
+                memory: Arc::default(),
                 uncommitted: Rc::default(),
             };
             let context = NodeContext {

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::firing::Firing;
+use super::spilled::Spilled;
 use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
 use crate::coder::Key;
+use crate::error::Result;
+use crate::graph::snapshot::StateOut;
 use crate::state::holds::Holds;
 use crate::state::key_table::{KeyTable, SlotId};
-use crate::time::Timestamp;
+use crate::state::spill::Share;
 use crate::user_code::Fault;
 use crate::window::{PaneTiming, Window, WindowingStrategy};
 
@@ -31,6 +34,10 @@ pub(super) struct AlignedGroups<K, A: Aggregate> {
     pub(super) holds: Holds,
     /// The number of (key, window) in all tables.
     pub(super) entries: u64,
+    /// What does not fit into memory.
+    pub(super) spilled: Spilled,
+    /// The bytes of groups that were read from there, fired, and are in memory again.
+    pub(super) came_back: u64,
     spare: Vec<Table<K, A>>,
 }
 
@@ -51,6 +58,8 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
             firing: None,
             holds: holds(strategy),
             entries: 0,
+            spilled: Spilled::default(),
+            came_back: 0,
             spare: Vec::new(),
         }
     }
@@ -107,9 +116,13 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
             let Some(table) = self.ended.get_mut(&window) else {
                 continue;
             };
-            if let Some((key, group)) = table.get_mut(slot)
-                && let Some((output, stamp)) = group.fire(stage, window, PaneTiming::Late)
-            {
+            let Some((key, group)) = table.get_mut(slot) else {
+                continue;
+            };
+            if let Some(earlier) = self.spilled.take(stage, window, key)? {
+                group.absorb(stage, window, earlier);
+            }
+            if let Some((output, stamp)) = group.fire(stage, window, PaneTiming::Late) {
                 out.emit(key.clone(), output, stamp)?;
             }
         }
@@ -142,7 +155,8 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
                 break;
             }
             let mut table = entry.remove();
-            if stage.has_expired(window) && table.len() <= room {
+            let is_whole = self.spilled.partials(window) == 0;
+            if is_whole && stage.has_expired(window) && table.len() <= room {
                 // As most windows are: the table is kept for another.
                 room -= table.len();
                 self.entries -= table.len() as u64;
@@ -156,20 +170,26 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
                     self.spare.push(table);
                 }
             } else {
-                self.firing = Some(Firing::new(window, table));
+                let spilled = match is_whole {
+                    true => None,
+                    false => self.spilled.scan(window),
+                };
+                self.firing = Some(Firing::new(window, table, spilled));
             }
         }
         while let Some(entry) = self.ended.first_entry() {
             if !stage.has_expired(*entry.key()) {
                 break;
             }
-            self.entries -= entry.remove().len() as u64;
+            let (window, table) = entry.remove_entry();
+            self.entries -= table.len() as u64;
+            self.spilled.forget(window, self.spilled.next())?;
         }
         Ok(true)
     }
 
-    /// Returns all groups, to be saved when a bundle has ended.
-    pub(super) fn records(&self) -> impl Iterator<Item = (&K, Window, &Group<A::Accumulator>)> {
+    /// Returns the groups in memory, to be saved when a bundle has ended.
+    fn records(&self) -> impl Iterator<Item = (&K, Window, &Group<A::Accumulator>)> {
         let current = self.current.iter().map(|(window, table)| (window, table));
         let tables = current.chain(&self.open).chain(&self.ended);
         tables.flat_map(|(window, table)| {
@@ -178,27 +198,81 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         })
     }
 
-    /// Takes back a group that was saved at `watermark`.
+    /// Writes all groups, those in the store as well: a key may come several times.
+    pub(super) fn save(&self, name: &'static str, out: &mut StateOut<'_>) -> Result<()> {
+        out.put_keyed(name, self.records())?;
+        let mut failed = None;
+        let spilled = self.spilled.records::<K, A::Accumulator>();
+        let spilled = spilled.map_while(|record| record.map_err(|error| failed = Some(error)).ok());
+        out.put_keyed(name, spilled)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Takes back a group that was saved at the stage's watermark, or a part of one.
     pub(super) fn restore(
         &mut self,
-        watermark: Timestamp,
+        stage: &Stage<'_, A>,
         (key, window, group): Record<K, A::Accumulator>,
     ) {
-        self.entries += 1;
-        if watermark > window.max_timestamp() {
-            self.ended.entry(window).or_default().entry(key, || group);
+        let ended = stage.has_ended(window);
+        let tables = if ended {
+            &mut self.ended
         } else {
-            if group.dirty {
-                self.holds.replace(None, Some(group.output_time));
-            }
-            self.open.entry(window).or_default().entry(key, || group);
+            &mut self.open
+        };
+        let (_, into) = tables.entry(window).or_default().entry_mut(key, Group::new);
+        self.entries += u64::from(into.is_new());
+        let before = into.dirty.then_some(into.output_time);
+        into.absorb(stage, window, group);
+        if !ended {
+            self.holds
+                .replace(before, into.dirty.then_some(into.output_time));
         }
+    }
+
+    /// Spills about half of the groups, of windows that fire last.
+    pub(super) fn evict(&mut self, share: &Share) -> Result<()> {
+        if let Some((window, table)) = self.current.take() {
+            self.open.insert(window, table);
+        }
+        let late: BTreeSet<Window> = self.late.iter().map(|(window, _)| *window).collect();
+        let ended = self.ended.iter_mut().rev();
+        let ended = ended.filter(|(window, _)| !late.contains(window));
+        let (half, mut chosen, mut count) = (self.entries / 2, BTreeMap::new(), 0);
+        for (window, table) in self.open.iter_mut().rev().chain(ended) {
+            if count > half {
+                break;
+            }
+            if table.len() > 0 {
+                count += table.len() as u64;
+                chosen.insert(*window, table);
+            }
+        }
+        if !chosen.is_empty() {
+            let written = self.spilled.write::<K, A>(share, chosen.into_iter())?;
+            self.entries -= written;
+        }
+        Ok(())
+    }
+
+    /// Returns what is gathered in memory for a key.
+    pub(super) fn accumulator(&self, key: &K, window: Window) -> Option<&A::Accumulator> {
+        let table = match &self.current {
+            Some((current, table)) if *current == window => table,
+            _ => self.open.get(&window).or_else(|| self.ended.get(&window))?,
+        };
+        let group = table.get(table.find(key)?)?;
+        group.accumulator.as_ref()
     }
 
     pub(super) fn open_groups(&self) -> u64 {
         let current = self.current.iter().map(|(_, table)| table);
         let open = current.chain(self.open.values());
-        open.map(|table| table.len() as u64).sum()
+        let in_memory: u64 = open.map(|table| table.len() as u64).sum();
+        // A key of which there are several parts counts for as many.
+        let windows = self.current.iter().map(|(window, _)| window);
+        let windows = windows.chain(self.open.keys());
+        in_memory + windows.map(|w| self.spilled.partials(*w)).sum::<u64>()
     }
 
     pub(super) fn current_key(&self) -> Option<&K> {

@@ -205,6 +205,11 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         self.timers.push(Reverse((timer, slot)));
     }
 
+    /// Returns the number of keys.
+    pub(super) fn entries(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
     pub(super) fn open_groups(&self) -> u64 {
         let open = self.keys.iter().flat_map(|(_, s)| s.open.iter());
         open.filter(|s| s.group.dirty).count() as u64
@@ -318,21 +323,7 @@ fn join<A: Aggregate>(
     into: &mut Session<A::Accumulator>,
     other: Session<A::Accumulator>,
 ) {
-    let group = &mut into.group;
-    let combiner = stage.strategy.timestamp_combiner;
-    group.output_time = match (group.dirty, other.group.dirty) {
-        (true, true) => combiner.combine(into.window, group.output_time, other.group.output_time),
-        (false, true) => other.group.output_time,
-        _ => group.output_time,
-    };
-    group.dirty |= other.group.dirty;
-    group.accumulator = match (group.accumulator.take(), other.group.accumulator) {
-        (Some(mut a), Some(b)) => {
-            stage.aggregate.merge(&mut a, b);
-            Some(a)
-        }
-        (a, b) => a.or(b),
-    };
+    into.group.absorb(stage, into.window, other.group);
 }
 
 #[cfg(test)]

@@ -13,9 +13,11 @@
 //! - The watermark behind the stage is held at the earliest timestamp still to be emitted.
 //! - A window is forgotten at its expiry.
 
+mod account;
 mod aligned;
 mod firing;
 mod merging;
+mod spilled;
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests;
@@ -28,12 +30,14 @@ use crate::coder::Key;
 use crate::error::Result;
 use crate::graph::snapshot::{NodeState, StateOut};
 use crate::state::holds::Holds;
+use crate::state::spill::Share;
 use crate::time::Timestamp;
 use crate::user_code::Fault;
 use crate::window::{
     AccumulationMode, PaneInfo, PaneTiming, TimestampCombiner, Window, WindowingStrategy,
 };
 
+use account::Account;
 use aligned::AlignedGroups;
 use merging::MergingGroups;
 
@@ -58,6 +62,11 @@ pub(crate) trait Aggregate {
     fn add(&self, accumulator: &mut Self::Accumulator, input: Self::Input);
     /// Adds all of `other` to a group.
     fn merge(&self, accumulator: &mut Self::Accumulator, other: Self::Accumulator);
+    /// Writes the encoding of an input, where it stays in its group as it is; returns whether it
+    /// does. Default: it does not, and what it adds is found by a look at the group.
+    fn write_input(_input: &Self::Input, _out: &mut Vec<u8>) -> bool {
+        false
+    }
     /// Makes the output of a group that ends.
     fn extract(&self, accumulator: Self::Accumulator) -> Self::Output;
     /// Makes the output of a group that goes on.
@@ -94,6 +103,7 @@ pub(crate) struct Groups<K, A: Aggregate> {
     strategy: WindowingStrategy,
     watermark: Timestamp,
     kind: GroupsKind<K, A>,
+    account: Account,
 }
 
 enum GroupsKind<K, A: Aggregate> {
@@ -143,7 +153,14 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             strategy,
             watermark: Timestamp::MIN,
             kind,
+            account: Account::new(),
         }
+    }
+
+    /// Keeps to a share of the memory; see [`Groups::relieve`].
+    pub(crate) fn sharing(mut self, share: Share) -> Self {
+        self.account.share = share;
+        self
     }
 
     /// Returns the input watermark as of the last [`Groups::advance`].
@@ -167,11 +184,69 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         if stage.has_expired(arrival.window) {
             return Ok(Admission::DroppedLate);
         }
+        if self.account.is_sample() {
+            return self.add_sample(aggregate, key, arrival);
+        }
         match &mut self.kind {
             GroupsKind::Aligned(groups) => groups.add(&stage, key, arrival),
             GroupsKind::Merging(groups) => groups.add(&stage, key, arrival)?,
         }
         Ok(Admission::Taken)
+    }
+
+    /// Adds as [`Groups::add`] does, and weighs what that adds.
+    #[cold]
+    fn add_sample(
+        &mut self,
+        aggregate: &A,
+        key: K,
+        arrival: Arrival<A::Input>,
+    ) -> Result<Admission, Fault> {
+        let stage = Stage {
+            aggregate,
+            strategy: &self.strategy,
+            watermark: self.watermark,
+        };
+        let (account, window, entries) = (&mut self.account, arrival.window, self.kind.entries());
+        let mut input = Vec::new();
+        let stays = A::write_input(&arrival.input, &mut input);
+        let mut weight = (input.len() + size_of::<A::Input>()) as u64;
+        let mut effort = weight;
+        let entry = (size_of::<(K, Group<A::Accumulator>)>() + ENTRY) as u64 + account.weigh(&key);
+        let looked_up = (!stays).then(|| key.clone());
+        let mut weigh_group = |groups: &AlignedGroups<K, A>| {
+            let group = groups.accumulator(looked_up.as_ref()?, window)?;
+            Some(account.weigh(group))
+        };
+        match &mut self.kind {
+            GroupsKind::Aligned(groups) => {
+                let before = weigh_group(groups).unwrap_or(0);
+                groups.add(&stage, key, arrival);
+                if !stays {
+                    let after = weigh_group(groups).unwrap_or(0);
+                    weight = after.saturating_sub(before);
+                    effort = before + after;
+                }
+            }
+            GroupsKind::Merging(groups) => groups.add(&stage, key, arrival)?,
+        }
+        if self.kind.entries() > entries {
+            weight += entry;
+        }
+        self.account.sampled(weight, effort);
+        Ok(Admission::Taken)
+    }
+
+    /// Spills groups, if the operator holds more than its share and they can be spilled.
+    pub(crate) fn relieve(&mut self) -> Result<()> {
+        if self.account.is_over()
+            && let GroupsKind::Aligned(groups) = &mut self.kind
+        {
+            let before = groups.entries;
+            groups.evict(&self.account.share)?;
+            self.account.left(before, groups.entries);
+        }
+        Ok(())
     }
 
     /// Ends a bundle: emits the late panes that it made, then, as the input watermark becomes
@@ -212,10 +287,17 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             strategy: &self.strategy,
             watermark: self.watermark,
         };
-        match &mut self.kind {
+        let before = self.kind.entries();
+        let done = match &mut self.kind {
             GroupsKind::Aligned(groups) => groups.fire_ended(&stage, out, room),
             GroupsKind::Merging(groups) => groups.fire_ended(&stage, out, room),
+        };
+        self.account.left(before, self.kind.entries());
+        if let GroupsKind::Aligned(groups) = &mut self.kind {
+            self.account
+                .came_back(std::mem::take(&mut groups.came_back));
         }
+        done
     }
 
     /// Tells whether a firing is under way.
@@ -230,22 +312,45 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
     pub(crate) fn save(&self, out: &mut StateOut<'_>) -> Result<()> {
         out.put(WATERMARK, &self.watermark)?;
         match &self.kind {
-            GroupsKind::Aligned(groups) => out.put_keyed(GROUPS, groups.records()),
+            GroupsKind::Aligned(groups) => groups.save(GROUPS, out),
             GroupsKind::Merging(groups) => out.put_keyed(GROUPS, groups.records()),
         }
     }
 
     /// Takes back the groups of the keys that `is_mine` says.
-    pub(crate) fn load(&mut self, state: &NodeState, is_mine: impl Fn(&K) -> bool) -> Result<()> {
+    pub(crate) fn load(
+        &mut self,
+        aggregate: &A,
+        state: &NodeState,
+        is_mine: impl Fn(&K) -> bool,
+    ) -> Result<()> {
         let Some(watermark) = state.common_watermark(WATERMARK)? else {
             return Ok(());
         };
         self.watermark = self.watermark.max(watermark);
         match &mut self.kind {
             GroupsKind::Aligned(groups) => {
+                let stage = Stage {
+                    aggregate,
+                    strategy: &self.strategy,
+                    watermark,
+                };
                 state.records(GROUPS, |record: aligned::Record<_, _>| {
-                    if is_mine(&record.0) {
-                        groups.restore(watermark, record);
+                    if !is_mine(&record.0) {
+                        return Ok(());
+                    }
+                    let account = &mut self.account;
+                    if account.is_sample() {
+                        let weight =
+                            account.weigh(&record.0) + account.weigh(&record.2.accumulator);
+                        let entry = size_of::<(K, Group<A::Accumulator>)>() + ENTRY;
+                        account.sampled(weight + entry as u64, weight);
+                    }
+                    groups.restore(&stage, record);
+                    if account.is_over() {
+                        let before = groups.entries;
+                        groups.evict(&account.share)?;
+                        account.left(before, groups.entries);
                     }
                     Ok(())
                 })
@@ -282,6 +387,19 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         match &self.kind {
             GroupsKind::Aligned(groups) => groups.current_key(),
             GroupsKind::Merging(groups) => groups.current_key(),
+        }
+    }
+}
+
+/// What a table adds to an entry: its place in the index, and room for more.
+const ENTRY: usize = 24;
+
+impl<K: Key, A: Aggregate> GroupsKind<K, A> {
+    /// Returns the number of entries in memory.
+    fn entries(&self) -> u64 {
+        match self {
+            GroupsKind::Aligned(groups) => groups.entries,
+            GroupsKind::Merging(groups) => groups.entries(),
         }
     }
 }
@@ -346,6 +464,30 @@ impl<A> Group<A> {
             Some(accumulator) => stage.aggregate.add(accumulator, input),
             none => *none = Some(stage.aggregate.first(input)),
         }
+    }
+
+    /// Takes in all of another group of the same window, of which at most one has emitted panes.
+    fn absorb<G: Aggregate<Accumulator = A>>(
+        &mut self,
+        stage: &Stage<'_, G>,
+        window: Window,
+        other: Group<A>,
+    ) {
+        let combiner = stage.strategy.timestamp_combiner;
+        self.output_time = match (self.dirty, other.dirty) {
+            (true, true) => combiner.combine(window, self.output_time, other.output_time),
+            (false, true) => other.output_time,
+            _ => self.output_time,
+        };
+        self.dirty |= other.dirty;
+        self.panes = self.panes.max(other.panes);
+        self.accumulator = match (self.accumulator.take(), other.accumulator) {
+            (Some(mut a), Some(b)) => {
+                stage.aggregate.merge(&mut a, b);
+                Some(a)
+            }
+            (a, b) => a.or(b),
+        };
     }
 
     /// Takes the pane that fires, if there is one: what it holds and its stamp.

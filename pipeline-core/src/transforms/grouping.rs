@@ -50,6 +50,8 @@ pub(super) struct GroupOperator<K, A: Aggregate> {
     waiting: VecDeque<Waiting<K, A::Input>>,
     /// The bundle must be ended again, for what waits.
     again: bool,
+    /// What is behind has not heard yet how far this has come since a firing began.
+    untold: bool,
     /// The elements that fire in one go.
     at_once: usize,
     /// Never goes back, whatever late elements ask for.
@@ -122,6 +124,7 @@ where
             },
             waiting: VecDeque::new(),
             again: false,
+            untold: false,
             at_once: context
                 .worker
                 .settings
@@ -261,8 +264,9 @@ where
             done.map_err(|failed| self.name(failed))?;
             self.out.flush()?;
         }
-        // What is behind hears of it all at once, in parts or not.
-        if !self.groups.is_firing() {
+        // What is behind hears of it all at once, in parts or not, and before anything new comes.
+        self.untold = self.groups.is_firing();
+        if !self.untold {
             self.again = !self.waiting.is_empty();
             let watermark = self.groups.watermark().min(self.groups.hold());
             self.progress = Progress {
@@ -283,7 +287,7 @@ where
         }
         Ok(Polled {
             worked,
-            blocked: worked || self.is_busy(),
+            blocked: worked || self.untold || self.is_busy(),
         })
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::run::Run;
@@ -55,8 +56,16 @@ fn temporary() -> PathBuf {
 }
 
 /// Looks after the memory of the process until it is dropped.
-pub(super) struct Guard {
-    _until_dropped: Option<Sender<()>>,
+pub(super) struct Guard(Option<(Sender<()>, JoinHandle<()>)>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some((until_dropped, thread)) = self.0.take() {
+            drop(until_dropped);
+            // It must not be the last to hold what the run holds.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Guard {
@@ -64,9 +73,7 @@ impl Guard {
     pub(super) fn start(run: &Arc<Run>) -> Result<Guard> {
         let most = run.runner.machine_memory.or_else(machine_memory);
         let Some(most) = most.filter(|_| resident().is_some()) else {
-            return Ok(Guard {
-                _until_dropped: None,
-            });
+            return Ok(Guard(None));
         };
         let (until_dropped, dropped) = channel();
         let run = Arc::downgrade(run);
@@ -82,10 +89,8 @@ impl Guard {
                 }
             }
         });
-        spawned.map_err(|error| Error::io("starting a thread", error))?;
-        Ok(Guard {
-            _until_dropped: Some(until_dropped),
-        })
+        let thread = spawned.map_err(|error| Error::io("starting a thread", error))?;
+        Ok(Guard(Some((until_dropped, thread))))
     }
 }
 

@@ -59,7 +59,7 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
             let slot = firing.next;
             firing.next += 1;
             if leaves || firing.was_spilled {
-                let Some((key, mut group)) = firing.table.take(slot) else {
+                let Some((key, mut group)) = firing.table.take_in_order(slot) else {
                     continue;
                 };
                 self.holds.replace(Some(group.output_time), None);

@@ -23,11 +23,12 @@ fn grouped(runner: &DirectRunner) -> Result<(u64, u64), Error> {
     let (counted, summed) = (Arc::clone(&whole), Arc::clone(&sum));
     let pipeline = Pipeline::build(|p| {
         p.read("Read", Flood::new(RECORDS, true))
-            .map("Wide", |n| (n % KEYS, format!("{n:0>WIDTH$}")))
+            .map("Wide", |n| (n % KEYS, format!("{n} {}", "x".repeat(WIDTH))))
             .group_by_key("Group")
             .filter("Whole", move |(key, values)| {
-                let numbers = values.iter().map(|value| value.parse::<u64>().unwrap());
-                let of_key = numbers.clone().filter(|n| n % KEYS == *key).count() as u64;
+                let number = |value: &String| value.split(' ').next().unwrap().parse().unwrap();
+                let numbers = values.iter().map(number);
+                let of_key = numbers.clone().filter(|n: &u64| n % KEYS == *key).count() as u64;
                 counted.fetch_add(u64::from(of_key == RECORDS / KEYS), Ordering::Relaxed);
                 summed.fetch_add(numbers.sum(), Ordering::Relaxed);
                 false

@@ -30,7 +30,7 @@ pub(super) struct AlignedGroups<K, A: Aggregate> {
     /// Groups with late elements of this bundle.
     late: BTreeSet<(Window, SlotId)>,
     /// The window that is being fired, neither open nor ended.
-    pub(super) firing: Option<Firing<K, A>>,
+    pub(super) firing: Option<Box<Firing<K, A>>>,
     pub(super) holds: Holds,
     /// The number of (key, window) in all tables.
     pub(super) entries: u64,
@@ -174,7 +174,7 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
                     true => None,
                     false => self.spilled.scan(window),
                 };
-                self.firing = Some(Firing::new(window, table, spilled));
+                self.firing = Some(Box::new(Firing::new(window, table, spilled)));
             }
         }
         while let Some(entry) = self.ended.first_entry() {

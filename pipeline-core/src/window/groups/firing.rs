@@ -70,7 +70,9 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
                     out.emit(key, output, stamp)?;
                 }
                 match stays {
-                    Some(key) => drop(self.ended.entry(window).or_default().entry(key, || group)),
+                    Some(key) => {
+                        self.ended.entry(window).or_default().entry(key, || group);
+                    }
                     None => self.entries -= 1,
                 }
             } else if let Some((key, group)) = firing.table.get_mut(slot) {
@@ -84,13 +86,12 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         if let Some(firing) = self.firing.take()
             && !leaves
         {
-            let ended = self.ended.entry(window);
-            if !firing.was_spilled {
-                ended.insert_entry(firing.table);
-            } else {
-                // It may have been read and written again to the last group.
-                ended.or_default();
-            }
+            // What was spilled has been put there group by group, if there is anything left of it.
+            let table = match firing.was_spilled {
+                true => self.ended.remove(&window).unwrap_or_default(),
+                false => firing.table,
+            };
+            self.ended.insert(window, table);
         }
         Ok(true)
     }

@@ -16,14 +16,15 @@
 mod account;
 mod aligned;
 mod firing;
+mod group;
 mod merging;
 mod spilled;
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::batch::Stamp;
 use crate::coder::Key;
@@ -39,6 +40,7 @@ use crate::window::{
 
 use account::Account;
 use aligned::AlignedGroups;
+use group::Group;
 use merging::MergingGroups;
 
 /// What a grouping does with the elements of a group.
@@ -412,106 +414,5 @@ fn holds(strategy: &WindowingStrategy) -> Holds {
         Holds::none()
     } else {
         Holds::counting()
-    }
-}
-
-/// What is gathered for one key in one window.
-#[derive(Serialize, Deserialize)]
-struct Group<A> {
-    /// `None` when there is nothing that a further pane would have to hold.
-    accumulator: Option<A>,
-    /// There are elements that no pane has held.
-    dirty: bool,
-    /// The output time folded over the elements since the last pane.
-    output_time: Timestamp,
-    /// The number of panes emitted.
-    panes: u32,
-}
-
-impl<A> Group<A> {
-    const fn new() -> Self {
-        Group {
-            accumulator: None,
-            dirty: false,
-            output_time: Timestamp::MAX,
-            panes: 0,
-        }
-    }
-
-    /// Tells whether nothing has been added.
-    fn is_new(&self) -> bool {
-        !self.dirty && self.panes == 0 && self.accumulator.is_none()
-    }
-
-    /// Adds an input; `window` is that of the group after merging.
-    #[inline]
-    fn add<G: Aggregate<Accumulator = A>>(
-        &mut self,
-        stage: &Stage<'_, G>,
-        window: Window,
-        input: G::Input,
-        output_time: Timestamp,
-    ) {
-        let combiner = stage.strategy.timestamp_combiner;
-        self.output_time = if self.dirty {
-            combiner.combine(window, self.output_time, output_time)
-        } else {
-            // Folded once, so that the end of a merged window counts.
-            combiner.combine(window, output_time, output_time)
-        };
-        self.dirty = true;
-        match &mut self.accumulator {
-            Some(accumulator) => stage.aggregate.add(accumulator, input),
-            none => *none = Some(stage.aggregate.first(input)),
-        }
-    }
-
-    /// Takes in all of another group of the same window, of which at most one has emitted panes.
-    fn absorb<G: Aggregate<Accumulator = A>>(
-        &mut self,
-        stage: &Stage<'_, G>,
-        window: Window,
-        other: Group<A>,
-    ) {
-        let combiner = stage.strategy.timestamp_combiner;
-        self.output_time = match (self.dirty, other.dirty) {
-            (true, true) => combiner.combine(window, self.output_time, other.output_time),
-            (false, true) => other.output_time,
-            _ => self.output_time,
-        };
-        self.dirty |= other.dirty;
-        self.panes = self.panes.max(other.panes);
-        self.accumulator = match (self.accumulator.take(), other.accumulator) {
-            (Some(mut a), Some(b)) => {
-                stage.aggregate.merge(&mut a, b);
-                Some(a)
-            }
-            (a, b) => a.or(b),
-        };
-    }
-
-    /// Takes the pane that fires, if there is one: what it holds and its stamp.
-    fn fire<G: Aggregate<Accumulator = A>>(
-        &mut self,
-        stage: &Stage<'_, G>,
-        window: Window,
-        timing: PaneTiming,
-    ) -> Option<(G::Output, Stamp)> {
-        if !self.dirty {
-            return None;
-        }
-        let output = if stage.accumulates() && !stage.has_expired(window) {
-            stage.aggregate.peek(self.accumulator.as_ref()?)
-        } else {
-            stage.aggregate.extract(self.accumulator.take()?)
-        };
-        let stamp = Stamp {
-            timestamp: self.output_time,
-            window,
-            pane: stage.pane(window, timing, self.panes),
-        };
-        self.dirty = false;
-        self.panes += 1;
-        Some((output, stamp))
     }
 }

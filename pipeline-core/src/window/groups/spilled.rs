@@ -4,6 +4,9 @@
 //! another partial group, in memory, and they are merged when the window fires. Records are in the
 //! order in which windows fire: end ‖ start ‖ encoded key ‖ number of the run. The encoding of a
 //! key says where it ends, so that no key's records are between those of another.
+//!
+//! Each part of a group holds the watermark by itself. With the timestamp combiner `Latest` that is
+//! longer than the whole group would: parts do not know of the later ones.
 
 use std::collections::BTreeMap;
 
@@ -45,13 +48,12 @@ impl Spilled {
 
     /// Writes the tables of some windows, in the windows' order, and empties them. What cannot be
     /// written, for its key is too long, stays. Returns the number of groups that were written.
-    pub(super) fn write<'a, K: Key, A: Aggregate>(
+    pub(super) fn write<'a, K: Key + 'a, A: Aggregate>(
         &mut self,
         share: &Share,
         tables: impl Iterator<Item = (Window, &'a mut Table<K, A>)>,
     ) -> Result<u64>
     where
-        K: 'a,
         A::Accumulator: 'a,
     {
         let area = match &mut self.area {

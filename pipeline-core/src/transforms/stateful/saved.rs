@@ -126,16 +126,12 @@ impl<F: StatefulDoFn> Stateful<F> {
         let mut columns: Vec<<Column as IntoIterator>::IntoIter> =
             columns.collect::<Result<_>>()?;
         for (key, window, timers) in chunk.keys {
-            let cells: Vec<_> = columns
-                .iter_mut()
-                .map(|column| column.next().flatten())
-                .collect();
+            let mut entry = Entry::new(self.cells.cells.len(), self.cells.timers.len());
+            for (column, place) in columns.iter_mut().zip(&places.cells) {
+                entry.cells[*place] = column.next().flatten();
+            }
             if partition(&key, self.workers) != self.worker {
                 continue;
-            }
-            let mut entry = Entry::new(self.cells.cells.len(), self.cells.timers.len());
-            for (cell, place) in cells.into_iter().zip(&places.cells) {
-                entry.cells[*place] = cell;
             }
             for (at, place) in timers.into_iter().zip(&places.timers) {
                 entry.timers[*place].at = at;

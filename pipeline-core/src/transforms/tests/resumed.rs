@@ -91,11 +91,14 @@ struct Shown {
     left: u64,
 }
 
+/// How an input is made of a number, and text of an output.
+type Ways<V, O> = (fn(u32) -> V, fn(O) -> String);
+
 /// Runs the events; restarts are only taken if `restarts` says so.
 fn run<V: Element, O: Element>(
     stage: &Stage,
     events: &[Event],
-    (input, show): (fn(u32) -> V, fn(O) -> String),
+    (input, show): Ways<V, O>,
     restarts: bool,
 ) -> Shown {
     let mut life = stage.start::<Key, V, O>(1, show);
@@ -176,7 +179,7 @@ fn run<V: Element, O: Element>(
 fn goes_on<V: Element, O: Element>(
     kind: Kind,
     events: &[Event],
-    ways: (fn(u32) -> V, fn(O) -> String),
+    ways: Ways<V, O>,
     build: impl FnOnce(&Pipeline),
 ) -> Result<(), TestCaseError> {
     let stage = Stage::new(kind, build);

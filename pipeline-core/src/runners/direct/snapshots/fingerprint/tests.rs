@@ -221,12 +221,18 @@ fn windowing_may_not_change() {
     assert_eq!(
         of(fixed(2)),
         [
-            "'Meet/Process': windows was FixedWindows { size: 60000, offset: 0 }, and is \
-             FixedWindows { size: 120000, offset: 0 }",
-            "'Sum/Merge': windows was FixedWindows { size: 60000, offset: 0 }, and is \
-             FixedWindows { size: 120000, offset: 0 }",
+            "'Meet/Process': windows was FixedWindows of 1m, and is FixedWindows of 2m",
+            "'Sum/Merge': windows was FixedWindows of 1m, and is FixedWindows of 2m",
         ]
     );
+    // To the millisecond: the text of a window function leaves nothing out.
+    let ms = Duration::from_millis;
+    for other in [
+        FixedWindows::of(ms(60_001)),
+        FixedWindows::of(minutes(1)).offset(ms(1)),
+    ] {
+        assert_eq!(of(other.into()).len(), 2, "{other:?}");
+    }
     assert_eq!(
         of(fixed(1).allowed_lateness(minutes(1))),
         [

@@ -48,6 +48,8 @@ pub(super) struct GroupOperator<K, A: Aggregate> {
     /// What came while a firing was under way: the ends of bundles in front of it may bring a
     /// little more.
     waiting: VecDeque<Waiting<K, A::Input>>,
+    /// The input's watermark at the last end of a bundle that was taken up.
+    input: Timestamp,
     /// The bundle must be ended again, for what waits.
     again: bool,
     /// What is behind has not heard yet how far this has come since a firing began.
@@ -123,6 +125,7 @@ where
                 batch: Batch::default(),
             },
             waiting: VecDeque::new(),
+            input: Timestamp::MIN,
             again: false,
             untold: false,
             at_once: context
@@ -209,6 +212,7 @@ where
 
     /// Ends a bundle.
     fn advance(&mut self, watermark: Timestamp) -> Result<(), Fault> {
+        self.input = watermark;
         let (aggregate, room) = (&self.aggregate, self.at_once);
         self.groups
             .advance(aggregate, watermark, &mut self.out, room)?;
@@ -268,7 +272,7 @@ where
         self.untold = self.groups.is_firing();
         if !self.untold {
             self.again = !self.waiting.is_empty();
-            let watermark = self.groups.watermark().min(self.groups.hold());
+            let watermark = self.input.min(self.groups.hold());
             self.progress = Progress {
                 watermark: watermark.max(self.progress.watermark),
                 closed: input.closed && self.waiting.is_empty(),

@@ -9,7 +9,8 @@
 //!
 //! - `--rounds N`: so many rounds (7); `--only TEXT`: only the rows whose name has that text;
 //!   `--small`: a hundredth of the input, to see that all still runs.
-//! - `--snapshots`: what snapshots cost, in tables of their own.
+//! - `--snapshots`: what snapshots cost, in tables of their own; `--spill`: what groups beyond the
+//!   memory cost.
 //! - `--row NAME --input FOLDER`: one measurement in this process, for a profiler.
 
 #![allow(missing_docs)]
@@ -20,6 +21,7 @@ mod keep;
 mod lines;
 mod measure;
 mod snapshots;
+mod spill;
 mod table;
 mod windowed;
 mod word_count;
@@ -60,6 +62,7 @@ struct Options {
     only: String,
     small: bool,
     snapshots: bool,
+    spill: bool,
     row: Option<String>,
     input: Option<PathBuf>,
 }
@@ -71,6 +74,7 @@ impl Options {
             only: String::new(),
             small: false,
             snapshots: false,
+            spill: false,
             row: None,
             input: None,
         };
@@ -81,6 +85,7 @@ impl Options {
                 "--only" => options.only = value()?,
                 "--small" => options.small = true,
                 "--snapshots" => options.snapshots = true,
+                "--spill" => options.spill = true,
                 "--row" => options.row = Some(value()?),
                 "--input" => options.input = Some(value()?.into()),
                 // What cargo passes to every benchmark.
@@ -101,6 +106,14 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
         None => measure::input_folder(options.small)?,
     };
     let divisor = if options.small { 100 } else { 1 };
+    if options.spill {
+        return spill::run(&folder, options.small);
+    }
+    let spilling = |name: &String| spill::ROWS.into_iter().find(|row| row.name == name);
+    if let Some(row) = options.row.as_ref().and_then(spilling) {
+        println!("{}", measure::here(&row, &folder, divisor)?);
+        return Ok(());
+    }
     word_count::prepare(&folder, divisor)?;
     chat::prepare(&folder, divisor)?;
     if options.snapshots {

@@ -146,7 +146,7 @@ fn child() {
 }
 
 /// Returns this process's peak resident memory in bytes.
-fn peak_memory() -> u64 {
+pub fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
     let kib = line.split_whitespace().nth(1).unwrap();

@@ -14,6 +14,7 @@ mod hang;
 mod kit;
 mod life_cycle;
 mod matrix;
+mod memory;
 mod metrics;
 mod misuse;
 mod stop;

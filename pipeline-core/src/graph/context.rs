@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event_log::EventLog;
 use crate::metrics::{Counter, Metrics};
+use crate::state::spill::Memory;
 
 /// What the runner was told about how to run.
 #[derive(Clone, Debug)]
@@ -28,6 +29,9 @@ pub(crate) struct Settings {
     pub(crate) snapshots: bool,
     /// The bytes of unacknowledged input of a source, on one worker, at which a snapshot is wanted.
     pub(crate) snapshot_bytes: u64,
+    /// The elements that a grouping emits at the end of a bundle, before the rest waits for room;
+    /// `None`: some batches.
+    pub(crate) fire_at_once: Option<usize>,
     /// Acknowledge when the bundle has ended, whether or not its sinks have committed. It exists
     /// to show that the tests of the rule can fail.
     pub(crate) acknowledge_early: bool,
@@ -137,6 +141,8 @@ pub(crate) struct WorkerContext {
     /// Everything on all workers has come to rest, and one source may go on.
     pub(crate) at_rest: Rc<Cell<bool>>,
     pub(crate) epochs: Epochs,
+    /// What the operators of the run may hold in memory.
+    pub(crate) memory: Arc<Memory>,
     /// For each sink, the oldest bundle that it has not committed (`u64::MAX`: none).
     pub(crate) uncommitted: Rc<RefCell<Vec<Rc<Cell<u64>>>>>,
 }

@@ -179,6 +179,21 @@ impl<K: Hash + Eq, S> KeyTable<K, S> {
         id
     }
 
+    /// Returns the slot of a key, if it is there.
+    pub(crate) fn find(&self, key: &K) -> Option<SlotId> {
+        let hash = self.hash(key);
+        let is_key = |(other, id): &(KeyHash, SlotId)| {
+            *other == hash && self.slot(*id).is_some_and(|slot| slot.key == *key)
+        };
+        let found = self.index.find(hash.wide(), is_key);
+        found.map(|(_, id)| *id)
+    }
+
+    /// Returns the state of a slot.
+    pub(crate) fn get(&self, id: SlotId) -> Option<&S> {
+        Some(&self.slot(id)?.state)
+    }
+
     /// Returns the key and the state of a slot.
     pub(crate) fn get_mut(&mut self, id: SlotId) -> Option<(&K, &mut S)> {
         let slot = self.slot_mut(id)?.as_mut()?;
@@ -204,21 +219,35 @@ impl<K: Hash + Eq, S> KeyTable<K, S> {
         Some((slot.key, slot.state))
     }
 
+    /// Moves out what is in a slot of a table that is being taken apart: the index is not kept, so
+    /// that nothing may be looked up or added afterwards.
+    pub(crate) fn take(&mut self, id: SlotId) -> Option<(K, S)> {
+        let slot = self.slot_mut(id)?.take()?;
+        Some((slot.key, slot.state))
+    }
+
+    /// Moves out what is in a slot as [`KeyTable::take`] does, where slots are taken in the order
+    /// of their numbers: the memory of a chunk is given back with its last slot.
+    pub(crate) fn take_in_order(&mut self, id: SlotId) -> Option<(K, S)> {
+        let taken = self.take(id);
+        let (chunk, place) = Self::place(id);
+        if place + 1 == 1 << Self::BITS && chunk < self.chunks.len() {
+            self.chunks[chunk] = Vec::new();
+        }
+        taken
+    }
+
+    /// Returns the number of slots, those included that are free.
+    pub(crate) fn slots(&self) -> SlotId {
+        self.used
+    }
+
     /// Returns the number of keys.
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
     /// Visits all slots in the order of their numbers.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SlotId, &K, &mut S)> {
-        let slots = self.chunks.iter_mut().flatten().enumerate();
-        slots.filter_map(|(id, slot)| {
-            let slot = slot.as_mut()?;
-            Some((id as SlotId, &slot.key, &mut slot.state))
-        })
-    }
-
-    /// Visits all slots in the order of their numbers, read only.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
         let slots = self.chunks.iter().flatten().flatten();
         slots.map(|slot| (&slot.key, &slot.state))
@@ -311,17 +340,32 @@ mod tests {
             assert_eq!(ids, (0..20_000).collect::<Vec<_>>());
             assert_eq!(table.key(19_999), Some(&19_999));
             assert!(table.iter().map(|(k, _)| *k).eq(0..20_000));
-            assert!(
-                table
-                    .iter_mut()
-                    .map(|(id, k, _)| (id, *k))
-                    .eq((0..20_000).zip(0..))
-            );
             // A drain that is given up takes everything with it.
             let taken: Vec<_> = table.drain().take(10_000).collect();
             assert!(taken.into_iter().eq((0..10_000).map(|k| (k, round))));
             assert_eq!((table.len(), table.iter().count()), (0, 0));
         }
+    }
+
+    #[test]
+    fn a_table_that_is_taken_apart_gives_every_slot_once() {
+        let filled = || {
+            let mut table = KeyTable::default();
+            for key in 0..20_000_u64 {
+                table.entry(key, || key + 1);
+            }
+            table.remove(5);
+            assert_eq!(table.slots(), 20_000);
+            table
+        };
+        let expected = |k| (k != 5).then_some((u64::from(k), u64::from(k) + 1));
+        let mut table = filled();
+        assert!((0..20_000).all(|id| table.take_in_order(id) == expected(id)));
+        assert_eq!((table.take(7), table.take(20_000)), (None, None));
+        // In any other order.
+        let mut table = filled();
+        assert!((0..20_000).rev().all(|id| table.take(id) == expected(id)));
+        assert_eq!(table.take(7), None);
     }
 
     #[test]

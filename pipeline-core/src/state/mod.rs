@@ -9,6 +9,7 @@ mod cells;
 pub(crate) mod fold_table;
 pub(crate) mod holds;
 pub(crate) mod key_table;
+pub(crate) mod spill;
 mod timers;
 
 pub(crate) use cell_spec::{CellSpec, Column};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::grouping::{GroupOperator, Grouping};
 use crate::batch::Batch;
-use crate::coder::{Element, Key};
+use crate::coder::{Element, Key, encode_to};
 use crate::error::Result;
 use crate::graph::{Kind, Lowered, NodeSpec, OutputSpec, Port, Receiver, only_port};
 use crate::pcollection::PCollection;
@@ -123,6 +123,15 @@ impl<A: Element, B: Element> Aggregate for CoGather<A, B> {
             Side::Left(value) => values.left.push(value),
             Side::Right(value) => values.right.push(value),
         }
+    }
+
+    fn write_input(value: &Side<A, B>, out: &mut Vec<u8>) -> bool {
+        // What cannot be encoded is found out elsewhere.
+        let _ = match value {
+            Side::Left(value) => encode_to(value, out),
+            Side::Right(value) => encode_to(value, out),
+        };
+        true
     }
 
     fn merge(&self, values: &mut CoGrouped<A, B>, mut other: CoGrouped<A, B>) {

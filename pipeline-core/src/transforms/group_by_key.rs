@@ -1,7 +1,7 @@
 //! `group_by_key`: the values of each key and window, together.
 
 use super::grouping::{GroupOperator, Grouping};
-use crate::coder::{Element, Key};
+use crate::coder::{Element, Key, encode_to};
 use crate::graph::{Kind, Lowered, OutputSpec};
 use crate::pcollection::PCollection;
 use crate::window::groups::Aggregate;
@@ -61,6 +61,12 @@ impl<V: Element> Aggregate for Gather<V> {
 
     fn add(&self, values: &mut Vec<V>, value: V) {
         values.push(value);
+    }
+
+    fn write_input(value: &V, out: &mut Vec<u8>) -> bool {
+        // What cannot be encoded is found out elsewhere.
+        let _ = encode_to(value, out);
+        true
     }
 
     fn merge(&self, values: &mut Vec<V>, mut other: Vec<V>) {

@@ -16,11 +16,12 @@
 //!   `W` workers; a message has 1,024 + 1,024 records at most.
 //!
 //! With two workers that is 12,046 records without an exchange and 87,822 with one. A transform
-//! that makes many records of one adds what it makes of one step, a grouping what the windows
-//! hold that fire together. Readers must keep to
+//! that makes many records of one adds what it makes of one step, a grouping a batch, or four at the
+//! end of a bundle: windows that hold more are let out as there is room. Readers must keep to
 //! [`ReadBatch::room`](crate::source::ReadBatch::room).
 
 mod epochs;
+mod memory;
 mod parker;
 mod rest;
 mod result;

@@ -1,13 +1,14 @@
 //! One run: what its workers share, and what happens when they have ended.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use super::epochs::{Disorder, Moment, SnapshotCounts, mark_finished};
+use super::memory::{Guard, memory};
 use super::parker::Parker;
 use super::rest::Rest;
 use super::result::{End, RunResult};
@@ -24,6 +25,7 @@ use crate::graph::{
 };
 use crate::metrics::Metrics;
 use crate::pipeline::BuiltPipeline;
+use crate::state::spill::Memory;
 use crate::user_code::at_transform;
 
 /// The elements of a bundle at most, where the input does not end and nothing else was asked.
@@ -46,6 +48,9 @@ pub(super) struct Run {
     pub(super) messages: Arc<AtomicUsize>,
     pub(super) changed: Arc<AtomicBool>,
     pub(super) wanted: Arc<AtomicBool>,
+    pub(super) memory: Arc<Memory>,
+    /// Why the run has been given up, if no worker has told yet.
+    given_up: Mutex<Option<Error>>,
     restored: Option<Arc<Saved>>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -86,6 +91,7 @@ impl Run {
                 damaged: self.runner.snapshots.as_ref().and_then(Snapshots::damaged),
                 ..Epochs::default()
             },
+            memory: Arc::clone(&self.memory),
             uncommitted: Rc::default(),
         };
         Worker::new(&self.graph, context)
@@ -97,6 +103,20 @@ impl Run {
             Some(at_moments) => at_moments(moment),
             None => Ok(()),
         }
+    }
+
+    /// Has the workers end, and one of them tell why.
+    pub(super) fn give_up(&self, error: Error) {
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.get_or_insert(error);
+        drop(given_up);
+        self.abort();
+    }
+
+    /// Returns why the run was given up, once.
+    pub(super) fn why_given_up(&self) -> Result<()> {
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.take().map_or(Ok(()), Err)
     }
 
     pub(super) fn is_aborted(&self) -> bool {
@@ -150,6 +170,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
             max_bundle: runner.max_bundle.or(streaming_bundle),
             encode_edges: runner.encode_edges,
             seeded: runner.seed.is_some(),
+            fire_at_once: runner.fire_at_once,
             acknowledge_early: runner.acknowledge_early
                 || runner.disorder == Some(Disorder::AcknowledgeFirst),
             snapshots: snapshots.is_some(),
@@ -170,15 +191,20 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         messages,
         changed: Arc::default(),
         wanted: Arc::default(),
+        memory: Arc::new(memory(runner, graph, workers)?),
+        given_up: Mutex::default(),
         restored,
         clock,
         aborted: AtomicBool::new(false),
         graph: Arc::clone(graph),
     });
+    let guard = Guard::start(&run)?;
     let ended = match runner.seed {
         Some(seed) => seeded::run(&run, seed, runtime.handle()),
         None => threads::run(&run, runtime.handle()),
     };
+    drop(guard);
+    let ended = run.why_given_up().and(ended);
     let finished = match &ended {
         Ok(ended) if ended.suspended => finish(graph, runtime.handle(), SinkTask::Suspend),
         // The next run goes on from the last snapshot, and needs what the sinks have prepared.

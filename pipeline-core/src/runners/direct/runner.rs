@@ -1,5 +1,6 @@
 //! How the embedded engine is told to run.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,6 +43,10 @@ pub struct DirectRunner {
     pub(super) max_bundle: Option<usize>,
     pub(super) encode_edges: bool,
     pub(super) acknowledge_early: bool,
+    pub(super) fire_at_once: Option<usize>,
+    pub(super) memory_limit: Option<u64>,
+    pub(super) spill_folder: Option<PathBuf>,
+    pub(super) machine_memory: Option<u64>,
     pub(super) seed: Option<u64>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) event_log: Option<EventLog>,
@@ -59,6 +64,10 @@ impl Default for DirectRunner {
             max_bundle: None,
             encode_edges: false,
             acknowledge_early: false,
+            fire_at_once: None,
+            memory_limit: None,
+            spill_folder: None,
+            machine_memory: None,
             seed: None,
             clock: Arc::new(SystemClock::default()),
             event_log: None,
@@ -147,6 +156,46 @@ impl DirectRunner {
         self
     }
 
+    /// Keeps the process to about so many bytes of memory: what groupings hold beyond their share
+    /// goes to disk, and comes back when its window fires. It is slower, but alive.
+    ///
+    /// The shares are those of all groupings and workers in the limit less 128 MiB (or a quarter of
+    /// the limit, if that is more), by an estimate of what is held. Spilled are the groups of
+    /// `group_by_key`, `co_group_by_key` and the combines in windows that do not merge. Groups in
+    /// sessions, states of `par_do_stateful`, keys of more than 60 KiB, and what user code, sources
+    /// and sinks hold are not; a single group must fit into memory when it fires.
+    ///
+    /// Default: no limit. A job is then ended, with an error, when the process has taken 92 % of
+    /// the machine's or the control group's memory, where the system tells (Linux).
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Puts what is beyond [`memory_limit`](DirectRunner::memory_limit) into this folder, which no
+    /// other job may use: what is in it is removed when something is first put there and at the end.
+    /// Default: a folder of its own under the system's for temporary files (which must not be in
+    /// memory itself).
+    pub fn spill_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.spill_folder = Some(folder.into());
+        self
+    }
+
+    /// Takes the machine to have so much memory, so that a test comes to its end.
+    #[doc(hidden)]
+    pub fn machine_memory(mut self, bytes: u64) -> Self {
+        self.machine_memory = Some(bytes);
+        self
+    }
+
+    /// Has a grouping emit so many elements at the end of a bundle, and let the rest wait for room,
+    /// so that a test with few elements comes to what happens then.
+    #[doc(hidden)]
+    pub fn fire_at_once(mut self, elements: usize) -> Self {
+        self.fire_at_once = Some(elements);
+        self
+    }
+
     /// Takes snapshots, and resumes from the last one that is there: see [`Snapshots`]. Default:
     /// none are taken, and a run that is killed loses what it had in memory.
     pub fn snapshots(mut self, snapshots: &Snapshots) -> Self {
@@ -188,6 +237,9 @@ impl DirectRunner {
         }
         if self.max_bundle == Some(0) {
             return Err(Error::option("a bundle must be allowed 1 element at least"));
+        }
+        if self.memory_limit == Some(0) {
+            return Err(Error::option("the memory limit must be at least 1 byte"));
         }
         run::run(self, pipeline)
     }

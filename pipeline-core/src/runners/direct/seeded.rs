@@ -66,6 +66,7 @@ impl Driver<'_> {
         let mut context = Context::from_waker(&waker);
         let (mut stopped, mut draining) = (false, false);
         loop {
+            self.run.why_given_up()?;
             let stop = &self.run.runner.stop;
             if !stopped && stop.is_stopped() && self.epochs.is_none() {
                 stopped = true;

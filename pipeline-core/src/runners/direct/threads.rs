@@ -234,8 +234,8 @@ fn drive(run: &Run, index: usize, worker: &mut Worker, tell: &impl Fn(Told)) -> 
     let (mut stopped, mut draining, mut drained) = (false, false, false);
     loop {
         if run.is_aborted() {
-            // Another worker tells why.
-            return Ok(0);
+            // Another worker tells why, or the first that gets here.
+            return run.why_given_up().map(|()| 0);
         }
         let mut pausing = false;
         if let Some(rest) = &run.rest {
@@ -250,7 +250,7 @@ fn drive(run: &Run, index: usize, worker: &mut Worker, tell: &impl Fn(Told)) -> 
                 }
                 (Phase::Cut, epoch, then) => {
                     if !save(run, index, worker, epoch, tell)? {
-                        return Ok(0);
+                        return run.why_given_up().map(|()| 0);
                     }
                     if then == Then::Suspend {
                         worker.stop();

@@ -68,6 +68,7 @@ impl Stage {
                     encode_edges: false,
                     seeded: false,
                     acknowledge_early: false,
+                    fire_at_once: None,
                     snapshots: false,
                     snapshot_bytes: 0,
                 }),
@@ -79,6 +80,7 @@ impl Stage {
                 bundle: Rc::default(),
                 at_rest: Rc::default(),
                 epochs: Epochs::default(),
+                memory: Arc::default(),
                 uncommitted: Rc::default(),
             };
             let context = NodeContext {

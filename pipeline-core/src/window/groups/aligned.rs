@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::firing::Firing;
+use super::spilled::Spilled;
 use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
 use crate::coder::Key;
+use crate::error::Result;
+use crate::graph::snapshot::StateOut;
 use crate::state::holds::Holds;
 use crate::state::key_table::{KeyTable, SlotId};
-use crate::time::Timestamp;
+use crate::state::spill::Share;
 use crate::user_code::Fault;
 use crate::window::{PaneTiming, Window, WindowingStrategy};
 
@@ -22,17 +26,25 @@ pub(super) struct AlignedGroups<K, A: Aggregate> {
     /// Windows that have not ended.
     open: BTreeMap<Window, Table<K, A>>,
     /// Windows that have ended and still take late elements.
-    ended: BTreeMap<Window, Table<K, A>>,
+    pub(super) ended: BTreeMap<Window, Table<K, A>>,
     /// Groups with late elements of this bundle.
     late: BTreeSet<(Window, SlotId)>,
+    /// The window that is being fired, neither open nor ended.
+    pub(super) firing: Option<Box<Firing<K, A>>>,
     pub(super) holds: Holds,
+    /// The number of (key, window) in all tables.
+    pub(super) entries: u64,
+    /// What does not fit into memory.
+    pub(super) spilled: Spilled,
+    /// The bytes of groups that were read from there, fired, and are in memory again.
+    pub(super) came_back: u64,
     spare: Vec<Table<K, A>>,
 }
 
 /// A group as it is saved.
 pub(super) type Record<K, A> = (K, Window, Group<A>);
 
-type Table<K, A> = KeyTable<K, Group<<A as Aggregate>::Accumulator>>;
+pub(super) type Table<K, A> = KeyTable<K, Group<<A as Aggregate>::Accumulator>>;
 
 impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
     pub(super) fn new(strategy: &WindowingStrategy) -> Self {
@@ -43,7 +55,11 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
             open: BTreeMap::new(),
             ended: BTreeMap::new(),
             late: BTreeSet::new(),
+            firing: None,
             holds: holds(strategy),
+            entries: 0,
+            spilled: Spilled::default(),
+            came_back: 0,
             spare: Vec::new(),
         }
     }
@@ -71,6 +87,7 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
             self.current_late = Some((window, slot));
             self.late.insert((window, slot));
         }
+        self.entries += u64::from(group.is_new());
         let before = group.dirty.then_some(group.output_time);
         group.add(stage, window, arrival.input, arrival.output_time);
         if !late {
@@ -99,9 +116,13 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
             let Some(table) = self.ended.get_mut(&window) else {
                 continue;
             };
-            if let Some((key, group)) = table.get_mut(slot)
-                && let Some((output, stamp)) = group.fire(stage, window, PaneTiming::Late)
-            {
+            let Some((key, group)) = table.get_mut(slot) else {
+                continue;
+            };
+            if let Some(earlier) = self.spilled.take(stage, window, key)? {
+                group.absorb(stage, window, earlier);
+            }
+            if let Some((output, stamp)) = group.fire(stage, window, PaneTiming::Late) {
                 out.emit(key.clone(), output, stamp)?;
             }
         }
@@ -109,23 +130,36 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
     }
 
     /// Emits the on-time panes of the windows that the watermark has passed, in the order of
-    /// their ends, and forgets those that have expired.
+    /// their ends, and forgets those that have expired. Returns whether that is done: no more than
+    /// `room` elements are emitted, and a window for which there is none is gone on with by the
+    /// next call. Nothing may be added meanwhile.
     pub(super) fn fire_ended(
         &mut self,
         stage: &Stage<'_, A>,
         out: &mut impl Emit<K, A::Output>,
-    ) -> Result<(), Fault> {
+        mut room: usize,
+    ) -> Result<bool, Fault> {
         self.current_late = None;
         if let Some((window, table)) = self.current.take() {
             self.open.insert(window, table);
         }
-        while let Some(entry) = self.open.first_entry() {
+        loop {
+            if !self.fire_on(stage, out, &mut room)? {
+                return Ok(false);
+            }
+            let Some(entry) = self.open.first_entry() else {
+                break;
+            };
             let window = *entry.key();
             if !stage.has_ended(window) {
                 break;
             }
             let mut table = entry.remove();
-            if stage.has_expired(window) {
+            let is_whole = self.spilled.partials(window) == 0;
+            if is_whole && stage.has_expired(window) && table.len() <= room {
+                // As most windows are: the table is kept for another.
+                room -= table.len();
+                self.entries -= table.len() as u64;
                 for (key, mut group) in table.drain() {
                     self.holds.replace(Some(group.output_time), None);
                     if let Some((output, stamp)) = group.fire(stage, window, PaneTiming::OnTime) {
@@ -136,26 +170,26 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
                     self.spare.push(table);
                 }
             } else {
-                for (_, key, group) in table.iter_mut() {
-                    self.holds.replace(Some(group.output_time), None);
-                    if let Some((output, stamp)) = group.fire(stage, window, PaneTiming::OnTime) {
-                        out.emit(key.clone(), output, stamp)?;
-                    }
-                }
-                self.ended.insert(window, table);
+                let spilled = match is_whole {
+                    true => None,
+                    false => self.spilled.scan(window),
+                };
+                self.firing = Some(Box::new(Firing::new(window, table, spilled)));
             }
         }
         while let Some(entry) = self.ended.first_entry() {
             if !stage.has_expired(*entry.key()) {
                 break;
             }
-            entry.remove();
+            let (window, table) = entry.remove_entry();
+            self.entries -= table.len() as u64;
+            self.spilled.forget(window, self.spilled.next())?;
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Returns all groups, to be saved when a bundle has ended.
-    pub(super) fn records(&self) -> impl Iterator<Item = (&K, Window, &Group<A::Accumulator>)> {
+    /// Returns the groups in memory, to be saved when a bundle has ended.
+    fn records(&self) -> impl Iterator<Item = (&K, Window, &Group<A::Accumulator>)> {
         let current = self.current.iter().map(|(window, table)| (window, table));
         let tables = current.chain(&self.open).chain(&self.ended);
         tables.flat_map(|(window, table)| {
@@ -164,26 +198,81 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         })
     }
 
-    /// Takes back a group that was saved at `watermark`.
+    /// Writes all groups, those in the store as well: a key may come several times.
+    pub(super) fn save(&self, name: &'static str, out: &mut StateOut<'_>) -> Result<()> {
+        out.put_keyed(name, self.records())?;
+        let mut failed = None;
+        let spilled = self.spilled.records::<K, A::Accumulator>();
+        let spilled = spilled.map_while(|record| record.map_err(|error| failed = Some(error)).ok());
+        out.put_keyed(name, spilled)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Takes back a group that was saved at the stage's watermark, or a part of one.
     pub(super) fn restore(
         &mut self,
-        watermark: Timestamp,
+        stage: &Stage<'_, A>,
         (key, window, group): Record<K, A::Accumulator>,
     ) {
-        if watermark > window.max_timestamp() {
-            self.ended.entry(window).or_default().entry(key, || group);
+        let ended = stage.has_ended(window);
+        let tables = if ended {
+            &mut self.ended
         } else {
-            if group.dirty {
-                self.holds.replace(None, Some(group.output_time));
-            }
-            self.open.entry(window).or_default().entry(key, || group);
+            &mut self.open
+        };
+        let (_, into) = tables.entry(window).or_default().entry_mut(key, Group::new);
+        self.entries += u64::from(into.is_new());
+        let before = into.dirty.then_some(into.output_time);
+        into.absorb(stage, window, group);
+        if !ended {
+            self.holds
+                .replace(before, into.dirty.then_some(into.output_time));
         }
+    }
+
+    /// Spills about half of the groups, of windows that fire last.
+    pub(super) fn evict(&mut self, share: &Share) -> Result<()> {
+        if let Some((window, table)) = self.current.take() {
+            self.open.insert(window, table);
+        }
+        let late: BTreeSet<Window> = self.late.iter().map(|(window, _)| *window).collect();
+        let ended = self.ended.iter_mut().rev();
+        let ended = ended.filter(|(window, _)| !late.contains(window));
+        let (half, mut chosen, mut count) = (self.entries / 2, BTreeMap::new(), 0);
+        for (window, table) in self.open.iter_mut().rev().chain(ended) {
+            if count > half {
+                break;
+            }
+            if table.len() > 0 {
+                count += table.len() as u64;
+                chosen.insert(*window, table);
+            }
+        }
+        if !chosen.is_empty() {
+            let written = self.spilled.write::<K, A>(share, chosen.into_iter())?;
+            self.entries -= written;
+        }
+        Ok(())
+    }
+
+    /// Returns what is gathered in memory for a key.
+    pub(super) fn accumulator(&self, key: &K, window: Window) -> Option<&A::Accumulator> {
+        let table = match &self.current {
+            Some((current, table)) if *current == window => table,
+            _ => self.open.get(&window).or_else(|| self.ended.get(&window))?,
+        };
+        let group = table.get(table.find(key)?)?;
+        group.accumulator.as_ref()
     }
 
     pub(super) fn open_groups(&self) -> u64 {
         let current = self.current.iter().map(|(_, table)| table);
         let open = current.chain(self.open.values());
-        open.map(|table| table.len() as u64).sum()
+        let in_memory: u64 = open.map(|table| table.len() as u64).sum();
+        // A key of which there are several parts counts for as many.
+        let windows = self.current.iter().map(|(window, _)| window);
+        let windows = windows.chain(self.open.keys());
+        in_memory + windows.map(|w| self.spilled.partials(*w)).sum::<u64>()
     }
 
     pub(super) fn current_key(&self) -> Option<&K> {

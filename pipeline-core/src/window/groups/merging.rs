@@ -41,6 +41,7 @@ pub(super) struct MergingGroups<K, A: Aggregate> {
     current_slot: SlotId,
     timers: BinaryHeap<Reverse<(Timestamp, SlotId)>>,
     late: BTreeSet<SlotId>,
+    pub(super) is_firing: bool,
     pub(super) holds: Holds,
     windows: Vec<Window>,
 }
@@ -52,6 +53,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             current_slot: 0,
             timers: BinaryHeap::new(),
             late: BTreeSet::new(),
+            is_firing: false,
             holds: holds(strategy),
             windows: Vec::new(),
         }
@@ -121,15 +123,22 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
     }
 
     /// Emits the on-time panes of the windows that the watermark has passed, in the order of
-    /// their ends, and forgets those that have expired.
+    /// their ends, and forgets those that have expired. Returns whether that is done: when `room`
+    /// elements are emitted, the next call goes on. Nothing may be added meanwhile.
     pub(super) fn fire_ended(
         &mut self,
         stage: &Stage<'_, A>,
         out: &mut impl Emit<K, A::Output>,
-    ) -> Result<(), Fault> {
+        mut room: usize,
+    ) -> Result<bool, Fault> {
+        self.is_firing = false;
         while let Some(&Reverse((time, slot))) = self.timers.peek() {
             if stage.watermark <= time {
                 break;
+            }
+            if room == 0 {
+                self.is_firing = true;
+                return Ok(false);
             }
             self.timers.pop();
             self.current_slot = slot;
@@ -151,6 +160,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
                 session.ended = true;
                 self.holds.replace(before, None);
                 if let Some((output, stamp)) = fired {
+                    room = room.saturating_sub(1);
                     out.emit(key.clone(), output, stamp)?;
                 }
             }
@@ -168,7 +178,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Returns the windows of all keys, to be saved when a bundle has ended.
@@ -193,6 +203,11 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             timer,
         });
         self.timers.push(Reverse((timer, slot)));
+    }
+
+    /// Returns the number of keys.
+    pub(super) fn entries(&self) -> u64 {
+        self.keys.len() as u64
     }
 
     pub(super) fn open_groups(&self) -> u64 {
@@ -308,21 +323,7 @@ fn join<A: Aggregate>(
     into: &mut Session<A::Accumulator>,
     other: Session<A::Accumulator>,
 ) {
-    let group = &mut into.group;
-    let combiner = stage.strategy.timestamp_combiner;
-    group.output_time = match (group.dirty, other.group.dirty) {
-        (true, true) => combiner.combine(into.window, group.output_time, other.group.output_time),
-        (false, true) => other.group.output_time,
-        _ => group.output_time,
-    };
-    group.dirty |= other.group.dirty;
-    group.accumulator = match (group.accumulator.take(), other.group.accumulator) {
-        (Some(mut a), Some(b)) => {
-            stage.aggregate.merge(&mut a, b);
-            Some(a)
-        }
-        (a, b) => a.or(b),
-    };
+    into.group.absorb(stage, into.window, other.group);
 }
 
 #[cfg(test)]

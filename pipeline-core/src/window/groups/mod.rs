@@ -13,27 +13,34 @@
 //! - The watermark behind the stage is held at the earliest timestamp still to be emitted.
 //! - A window is forgotten at its expiry.
 
+mod account;
 mod aligned;
+mod firing;
+mod group;
 mod merging;
+mod spilled;
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::batch::Stamp;
 use crate::coder::Key;
 use crate::error::Result;
 use crate::graph::snapshot::{NodeState, StateOut};
 use crate::state::holds::Holds;
+use crate::state::spill::Share;
 use crate::time::Timestamp;
 use crate::user_code::Fault;
 use crate::window::{
     AccumulationMode, PaneInfo, PaneTiming, TimestampCombiner, Window, WindowingStrategy,
 };
 
+use account::Account;
 use aligned::AlignedGroups;
+use group::Group;
 use merging::MergingGroups;
 
 /// What a grouping does with the elements of a group.
@@ -57,6 +64,11 @@ pub(crate) trait Aggregate {
     fn add(&self, accumulator: &mut Self::Accumulator, input: Self::Input);
     /// Adds all of `other` to a group.
     fn merge(&self, accumulator: &mut Self::Accumulator, other: Self::Accumulator);
+    /// Writes the encoding of an input, where it stays in its group as it is; returns whether it
+    /// does. Default: it does not, and what it adds is found by a look at the group.
+    fn write_input(_input: &Self::Input, _out: &mut Vec<u8>) -> bool {
+        false
+    }
     /// Makes the output of a group that ends.
     fn extract(&self, accumulator: Self::Accumulator) -> Self::Output;
     /// Makes the output of a group that goes on.
@@ -93,6 +105,7 @@ pub(crate) struct Groups<K, A: Aggregate> {
     strategy: WindowingStrategy,
     watermark: Timestamp,
     kind: GroupsKind<K, A>,
+    account: Account,
 }
 
 enum GroupsKind<K, A: Aggregate> {
@@ -142,7 +155,14 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             strategy,
             watermark: Timestamp::MIN,
             kind,
+            account: Account::new(),
         }
+    }
+
+    /// Keeps to a share of the memory; see [`Groups::relieve`].
+    pub(crate) fn sharing(mut self, share: Share) -> Self {
+        self.account.share = share;
+        self
     }
 
     /// Returns the input watermark as of the last [`Groups::advance`].
@@ -166,6 +186,9 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         if stage.has_expired(arrival.window) {
             return Ok(Admission::DroppedLate);
         }
+        if self.account.is_sample() {
+            return self.add_sample(aggregate, key, arrival);
+        }
         match &mut self.kind {
             GroupsKind::Aligned(groups) => groups.add(&stage, key, arrival),
             GroupsKind::Merging(groups) => groups.add(&stage, key, arrival)?,
@@ -173,15 +196,72 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         Ok(Admission::Taken)
     }
 
+    /// Adds as [`Groups::add`] does, and weighs what that adds.
+    #[cold]
+    fn add_sample(
+        &mut self,
+        aggregate: &A,
+        key: K,
+        arrival: Arrival<A::Input>,
+    ) -> Result<Admission, Fault> {
+        let stage = Stage {
+            aggregate,
+            strategy: &self.strategy,
+            watermark: self.watermark,
+        };
+        let (account, window, entries) = (&mut self.account, arrival.window, self.kind.entries());
+        let mut input = Vec::new();
+        let stays = A::write_input(&arrival.input, &mut input);
+        let mut weight = (input.len() + size_of::<A::Input>()) as u64;
+        let mut effort = weight;
+        let entry = (size_of::<(K, Group<A::Accumulator>)>() + ENTRY) as u64 + account.weigh(&key);
+        let looked_up = (!stays).then(|| key.clone());
+        let mut weigh_group = |groups: &AlignedGroups<K, A>| {
+            let group = groups.accumulator(looked_up.as_ref()?, window)?;
+            Some(account.weigh(group))
+        };
+        match &mut self.kind {
+            GroupsKind::Aligned(groups) => {
+                let before = weigh_group(groups).unwrap_or(0);
+                groups.add(&stage, key, arrival);
+                if !stays {
+                    let after = weigh_group(groups).unwrap_or(0);
+                    weight = after.saturating_sub(before);
+                    effort = before + after;
+                }
+            }
+            GroupsKind::Merging(groups) => groups.add(&stage, key, arrival)?,
+        }
+        if self.kind.entries() > entries {
+            weight += entry;
+        }
+        self.account.sampled(weight, effort);
+        Ok(Admission::Taken)
+    }
+
+    /// Spills groups, if the operator holds more than its share and they can be spilled.
+    pub(crate) fn relieve(&mut self) -> Result<()> {
+        if self.account.is_over()
+            && let GroupsKind::Aligned(groups) = &mut self.kind
+        {
+            let before = groups.entries;
+            groups.evict(&self.account.share)?;
+            self.account.left(before, groups.entries);
+        }
+        Ok(())
+    }
+
     /// Ends a bundle: emits the late panes that it made, then, as the input watermark becomes
-    /// `watermark`, what that lets fire.
+    /// `watermark`, what that lets fire, up to about `room` elements. Returns whether that is all;
+    /// if not, [`Groups::fire_on`] must have it all out before anything else is done.
     pub(crate) fn advance(
         &mut self,
         aggregate: &A,
         watermark: Timestamp,
         out: &mut impl Emit<K, A::Output>,
-    ) -> Result<(), Fault> {
-        let mut stage = Stage {
+        room: usize,
+    ) -> Result<bool, Fault> {
+        let stage = Stage {
             aggregate,
             strategy: &self.strategy,
             watermark: self.watermark,
@@ -190,37 +270,89 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             GroupsKind::Aligned(groups) => groups.fire_late(&stage, out)?,
             GroupsKind::Merging(groups) => groups.fire_late(&stage, out)?,
         }
-        if watermark > self.watermark {
-            self.watermark = watermark;
-            stage.watermark = watermark;
-            match &mut self.kind {
-                GroupsKind::Aligned(groups) => groups.fire_ended(&stage, out)?,
-                GroupsKind::Merging(groups) => groups.fire_ended(&stage, out)?,
-            }
+        if watermark <= self.watermark {
+            return Ok(true);
         }
-        Ok(())
+        self.watermark = watermark;
+        self.fire_on(aggregate, out, room)
+    }
+
+    /// Goes on with what the last [`Groups::advance`] lets fire; returns whether that is all.
+    pub(crate) fn fire_on(
+        &mut self,
+        aggregate: &A,
+        out: &mut impl Emit<K, A::Output>,
+        room: usize,
+    ) -> Result<bool, Fault> {
+        let stage = Stage {
+            aggregate,
+            strategy: &self.strategy,
+            watermark: self.watermark,
+        };
+        let before = self.kind.entries();
+        let done = match &mut self.kind {
+            GroupsKind::Aligned(groups) => groups.fire_ended(&stage, out, room),
+            GroupsKind::Merging(groups) => groups.fire_ended(&stage, out, room),
+        };
+        self.account.left(before, self.kind.entries());
+        if let GroupsKind::Aligned(groups) = &mut self.kind {
+            self.account
+                .came_back(std::mem::take(&mut groups.came_back));
+        }
+        done
+    }
+
+    /// Tells whether a firing is under way.
+    pub(crate) fn is_firing(&self) -> bool {
+        match &self.kind {
+            GroupsKind::Aligned(groups) => groups.firing.is_some(),
+            GroupsKind::Merging(groups) => groups.is_firing,
+        }
     }
 
     /// Saves the groups and the watermark that elements are judged late by.
     pub(crate) fn save(&self, out: &mut StateOut<'_>) -> Result<()> {
         out.put(WATERMARK, &self.watermark)?;
         match &self.kind {
-            GroupsKind::Aligned(groups) => out.put_keyed(GROUPS, groups.records()),
+            GroupsKind::Aligned(groups) => groups.save(GROUPS, out),
             GroupsKind::Merging(groups) => out.put_keyed(GROUPS, groups.records()),
         }
     }
 
     /// Takes back the groups of the keys that `is_mine` says.
-    pub(crate) fn load(&mut self, state: &NodeState, is_mine: impl Fn(&K) -> bool) -> Result<()> {
+    pub(crate) fn load(
+        &mut self,
+        aggregate: &A,
+        state: &NodeState,
+        is_mine: impl Fn(&K) -> bool,
+    ) -> Result<()> {
         let Some(watermark) = state.common_watermark(WATERMARK)? else {
             return Ok(());
         };
         self.watermark = self.watermark.max(watermark);
         match &mut self.kind {
             GroupsKind::Aligned(groups) => {
+                let stage = Stage {
+                    aggregate,
+                    strategy: &self.strategy,
+                    watermark,
+                };
                 state.records(GROUPS, |record: aligned::Record<_, _>| {
-                    if is_mine(&record.0) {
-                        groups.restore(watermark, record);
+                    if !is_mine(&record.0) {
+                        return Ok(());
+                    }
+                    let account = &mut self.account;
+                    if account.is_sample() {
+                        let weight =
+                            account.weigh(&record.0) + account.weigh(&record.2.accumulator);
+                        let entry = size_of::<(K, Group<A::Accumulator>)>() + ENTRY;
+                        account.sampled(weight + entry as u64, weight);
+                    }
+                    groups.restore(&stage, record);
+                    if account.is_over() {
+                        let before = groups.entries;
+                        groups.evict(&account.share)?;
+                        account.left(before, groups.entries);
                     }
                     Ok(())
                 })
@@ -261,6 +393,19 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
     }
 }
 
+/// What a table adds to an entry: its place in the index, and room for more.
+const ENTRY: usize = 24;
+
+impl<K: Key, A: Aggregate> GroupsKind<K, A> {
+    /// Returns the number of entries in memory.
+    fn entries(&self) -> u64 {
+        match self {
+            GroupsKind::Aligned(groups) => groups.entries,
+            GroupsKind::Merging(groups) => groups.entries(),
+        }
+    }
+}
+
 /// Returns the holds of a stage. With [`TimestampCombiner::EndOfWindow`] there is nothing to
 /// count: a group that has not been emitted is in a window that has not ended, so its output is
 /// never before the input watermark.
@@ -269,77 +414,5 @@ fn holds(strategy: &WindowingStrategy) -> Holds {
         Holds::none()
     } else {
         Holds::counting()
-    }
-}
-
-/// What is gathered for one key in one window.
-#[derive(Serialize, Deserialize)]
-struct Group<A> {
-    /// `None` when there is nothing that a further pane would have to hold.
-    accumulator: Option<A>,
-    /// There are elements that no pane has held.
-    dirty: bool,
-    /// The output time folded over the elements since the last pane.
-    output_time: Timestamp,
-    /// The number of panes emitted.
-    panes: u32,
-}
-
-impl<A> Group<A> {
-    const fn new() -> Self {
-        Group {
-            accumulator: None,
-            dirty: false,
-            output_time: Timestamp::MAX,
-            panes: 0,
-        }
-    }
-
-    /// Adds an input; `window` is that of the group after merging.
-    #[inline]
-    fn add<G: Aggregate<Accumulator = A>>(
-        &mut self,
-        stage: &Stage<'_, G>,
-        window: Window,
-        input: G::Input,
-        output_time: Timestamp,
-    ) {
-        let combiner = stage.strategy.timestamp_combiner;
-        self.output_time = if self.dirty {
-            combiner.combine(window, self.output_time, output_time)
-        } else {
-            // Folded once, so that the end of a merged window counts.
-            combiner.combine(window, output_time, output_time)
-        };
-        self.dirty = true;
-        match &mut self.accumulator {
-            Some(accumulator) => stage.aggregate.add(accumulator, input),
-            none => *none = Some(stage.aggregate.first(input)),
-        }
-    }
-
-    /// Takes the pane that fires, if there is one: what it holds and its stamp.
-    fn fire<G: Aggregate<Accumulator = A>>(
-        &mut self,
-        stage: &Stage<'_, G>,
-        window: Window,
-        timing: PaneTiming,
-    ) -> Option<(G::Output, Stamp)> {
-        if !self.dirty {
-            return None;
-        }
-        let output = if stage.accumulates() && !stage.has_expired(window) {
-            stage.aggregate.peek(self.accumulator.as_ref()?)
-        } else {
-            stage.aggregate.extract(self.accumulator.take()?)
-        };
-        let stamp = Stamp {
-            timestamp: self.output_time,
-            window,
-            pane: stage.pane(window, timing, self.panes),
-        };
-        self.dirty = false;
-        self.panes += 1;
-        Some((output, stamp))
     }
 }

@@ -92,8 +92,15 @@ impl Numbers {
 
     fn advance(&mut self, watermark: i64) -> Fired {
         let mut fired = Fired::new();
-        let advanced = self.groups.advance(&self.gather, at(watermark), &mut fired);
-        assert!(advanced.is_ok());
+        let advanced = self
+            .groups
+            .advance(&self.gather, at(watermark), &mut fired, 2);
+        let mut done = advanced.ok();
+        while done == Some(false) {
+            assert!(self.groups.is_firing());
+            done = self.groups.fire_on(&self.gather, &mut fired, 1).ok();
+        }
+        assert_eq!((done, self.groups.is_firing()), (Some(true), false));
         self.assert_sound();
         fired
     }

@@ -1,0 +1,91 @@
+//! More than there is memory for: with a limit it goes to disk; without one the job ends, and says
+//! what to do, before the system kills it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pipeline_core::prelude::*;
+
+use super::backpressure::peak_memory;
+use super::support::Flood;
+
+/// 300 MB.
+const RECORDS: u64 = 75_000;
+const WIDTH: usize = 4_000;
+const KEYS: u64 = 5_000;
+
+const MIB: u64 = 1 << 20;
+
+/// Groups the records; returns the number of whole groups, and the sum of all numbers.
+fn grouped(runner: &DirectRunner) -> Result<(u64, u64), Error> {
+    let whole = Arc::new(AtomicU64::new(0));
+    let sum = Arc::new(AtomicU64::new(0));
+    let (counted, summed) = (Arc::clone(&whole), Arc::clone(&sum));
+    let pipeline = Pipeline::build(|p| {
+        p.read("Read", Flood::new(RECORDS, true))
+            .map("Wide", |n| (n % KEYS, format!("{n} {}", "x".repeat(WIDTH))))
+            .group_by_key("Group")
+            .filter("Whole", move |(key, values)| {
+                let number = |value: &String| value.split(' ').next().unwrap().parse().unwrap();
+                let numbers = values.iter().map(number);
+                let of_key = numbers.clone().filter(|n: &u64| n % KEYS == *key).count() as u64;
+                counted.fetch_add(u64::from(of_key == RECORDS / KEYS), Ordering::Relaxed);
+                summed.fetch_add(numbers.sum(), Ordering::Relaxed);
+                false
+            })
+            .check("Nothing", |all| assert_eq!(all.len(), 0));
+    })?;
+    runner.run(&pipeline)?;
+    Ok((whole.load(Ordering::Relaxed), sum.load(Ordering::Relaxed)))
+}
+
+#[test]
+fn groups_of_300_mb_fit_into_160() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "memory::child", "--ignored", "--nocapture"])
+        .env("MEMORY_CHILD", "yes")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{errors}");
+    assert!(said.contains("peak "), "the child has not run: {said}");
+    println!("{said}");
+}
+
+#[test]
+#[ignore = "is started by another test, in a process of its own"]
+fn child() {
+    if std::env::var("MEMORY_CHILD").is_err() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let spill = folder.path().join("spill");
+    // What a killed job has left is not there any more.
+    std::fs::create_dir_all(&spill).unwrap();
+    std::fs::write(spill.join("left"), "by a job that was killed").unwrap();
+    let runner = DirectRunner::new().workers(2).memory_limit(160 * MIB);
+    let grouped = grouped(&runner.spill_folder(&spill)).unwrap();
+    assert_eq!(grouped, (KEYS, RECORDS * (RECORDS - 1) / 2));
+    let peak = peak_memory() as u64;
+    println!("peak {} MiB", peak / MIB);
+    assert!(peak < 160 * MIB, "{} MiB", peak / MIB);
+    assert!(!spill.exists(), "the folder is still there");
+}
+
+#[test]
+fn without_a_limit_the_job_ends_before_the_system_would_kill_it() {
+    for runner in [DirectRunner::new().workers(2), DirectRunner::new().seed(7)] {
+        let error = grouped(&runner.machine_memory(30 * MIB))
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "out of memory",
+            "of the 30 MiB",
+            "'Group/Group'",
+            "memory_limit",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}

@@ -80,6 +80,11 @@ pub struct Options {
           default_value = "16MiB", value_parser = size)]
     pub snapshot_bytes: u64,
 
+    /// Memory that the process keeps to: groups beyond it wait on disk, slower [default: no limit; the job ends with
+    /// an error before the machine's memory does]
+    #[arg(long = "memory_limit", alias = "memory-limit", value_name = "SIZE", value_parser = size)]
+    pub memory_limit: Option<u64>,
+
     /// End the job that has --state_dir as if its input had ended, by SIGUSR1, and wait until it has; if none runs, go
     /// on from the last snapshot and end so here. No further input is read, open visits are written
     #[arg(long)]
@@ -244,6 +249,8 @@ mod tests {
         ] {
             let options = parse(&["--snapshot_bytes", text]).unwrap();
             assert_eq!(options.snapshot_bytes, bytes);
+            let options = parse(&["--memory-limit", text]).unwrap();
+            assert_eq!(options.memory_limit, Some(bytes));
         }
     }
 

@@ -70,6 +70,9 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     if options.direct_num_workers > 0 {
         runner = runner.workers(usize::from(options.direct_num_workers));
     }
+    if let Some(limit) = options.memory_limit {
+        runner = runner.memory_limit(limit);
+    }
     let stop = runner.stop_handle();
     let progress = Progress::start();
     // Whoever has the lock of the snapshots is told to drain by a signal, so signals are listened to before.

@@ -67,7 +67,7 @@ fn child() {
     let runner = DirectRunner::new().workers(2).memory_limit(160 * MIB);
     let grouped = grouped(&runner.spill_folder(&spill)).unwrap();
     assert_eq!(grouped, (KEYS, RECORDS * (RECORDS - 1) / 2));
-    let peak = peak_memory() as u64;
+    let peak = peak_memory();
     println!("peak {} MiB", peak / MIB);
     assert!(peak < 160 * MIB, "{} MiB", peak / MIB);
     assert!(!spill.exists(), "the folder is still there");

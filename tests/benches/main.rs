@@ -1,6 +1,6 @@
 //! Compares the embedded engine with a loop written by hand and with renoir, on the same input.
 //!
-//! `cargo bench -p pipeline-tests` prints a table: the median of CPU seconds (user and system), of
+//! `cargo bench -p pipeline-tests --bench compare` prints a table: the median of CPU seconds (user and system), of
 //! wall seconds and of peak memory over several rounds, and the ratio to the loop by hand.
 //! Each measurement is a process of its own, and the rounds go through all rows in turn, so that
 //! a slow minute of the machine falls on all of them. All use the same allocator. Every row of a

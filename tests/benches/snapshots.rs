@@ -1,7 +1,7 @@
 //! What snapshots cost: a stream of chat lines at a pace, and how long the work stands still, how
 //! large a snapshot is, and how long a restart takes, by the number of keys.
 //!
-//! `cargo bench -p pipeline-tests -- --snapshots` prints two tables.
+//! `cargo bench -p pipeline-tests --bench compare -- --snapshots` prints two tables.
 
 use std::error::Error;
 use std::path::Path;

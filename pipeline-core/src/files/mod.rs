@@ -14,6 +14,7 @@ mod error;
 mod input;
 mod line;
 mod lines;
+mod lock;
 #[cfg(test)]
 pub(crate) mod scratch;
 
@@ -25,3 +26,4 @@ pub(crate) use input::is_gzip;
 pub use input::{Input, expand, open_lines, ranges};
 pub use line::{Cut, FileRange, Line, LineOptions};
 pub use lines::LineReader;
+pub use lock::{LockError, lock};

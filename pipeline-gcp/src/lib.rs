@@ -3,6 +3,9 @@
 //!
 //! - [`pubsub`]: messages, the service trait, an in-process topic.
 //! - [`bigquery`]: tables and rows, the service trait, an embedded warehouse that runs GoogleSQL.
+//! - `cloud`: the account and the addresses of Google's own services; feature `gcp`.
 
 pub mod bigquery;
+#[cfg(feature = "gcp")]
+pub mod cloud;
 pub mod pubsub;

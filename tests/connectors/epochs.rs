@@ -10,6 +10,8 @@ pub struct Life<S: Sink> {
     pub sink: S,
     writers: Vec<S::Writer>,
     sequences: Vec<u64>,
+    /// The last epoch that was committed when it began, as the sink says.
+    pub committed: u64,
 }
 
 impl<S: Sink> Life<S> {
@@ -30,13 +32,14 @@ impl<S: Sink> Life<S> {
     }
 
     fn begin(sink: S, workers: usize, last: Option<Recovery>) -> Result<Self> {
-        block_on(sink.recover(last))?;
+        let committed = block_on(sink.recover(last))?;
         let writers = (0..workers).map(|worker| sink.open_in_epochs(worker));
         let writers = writers.collect::<Result<Vec<_>>>()?;
         Ok(Life {
             sink,
             writers,
             sequences: vec![0; workers],
+            committed,
         })
     }
 

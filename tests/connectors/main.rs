@@ -3,6 +3,7 @@
 mod bigquery_view;
 mod bigquery_warehouse;
 mod csv_sink;
+mod epoch_numbers;
 mod epochs;
 mod googlesql;
 mod ndjson;

@@ -270,6 +270,71 @@ fn an_older_snapshot_goes_on_only_where_ids_tell_rows_apart() {
 }
 
 #[test]
+fn an_epoch_that_was_committed_with_other_rows_is_refused() {
+    let keyed = || {
+        TableSchema::new([
+            Column::required("k", ColumnType::Int64),
+            Column::required("n", ColumnType::Int64),
+        ])
+        .keyed_by("k", "n")
+    };
+    let of_key = |n: &Number| Row::new(vec![0.into(), n.unwrap_or_default().into()]);
+    let upsert = |warehouse: &Arc<LocalWarehouse>| {
+        let service = Arc::clone(warehouse) as Arc<dyn BigQuery>;
+        TableSink::upsert(service, "notes", keyed(), of_key)
+    };
+    type Make<'a> = &'a dyn Fn(&Arc<LocalWarehouse>) -> TableSink<Number>;
+    let cases: [(Make<'_>, &str); 3] = [
+        (&sink_with_ids, "the id `3`"),
+        (&upsert, "the key `0`"),
+        (&sink, "without an id"),
+    ];
+    for (make, says) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let warehouse = open(dir.path());
+        let mut life = Life::new(make(&warehouse), 1);
+        assert_eq!(life.committed, 0);
+        life.write(0, &some(&[1])).unwrap();
+        let first = life.epoch(1);
+        life.write(0, &some(&[3])).unwrap();
+        let second = life.prepare(2);
+        drop(life);
+        // A copy of snapshot 1 goes on, and its second epoch has other rows, or none.
+        let mut copy = Life::resume(make(&warehouse), 1, 1, &first).unwrap();
+        assert_eq!(copy.committed, 1);
+        if says != "without an id" {
+            copy.write(0, &some(&[2])).unwrap();
+        }
+        copy.epoch(2);
+        // What it takes to find epoch 3 committed, of a row that can be told by its id.
+        let with_id = EpochCommit {
+            table: "notes".into(),
+            owner: String::new(),
+            life: 1,
+            epoch: 3,
+            rows: vec![match says {
+                "the key `0`" => of_key(&Some(2)),
+                _ => Row::new(vec![9.into()]).with_id("9"),
+            }],
+        };
+        block_on(warehouse.commit_epoch(&with_id)).unwrap();
+        drop(copy);
+        let before = rows(&*warehouse);
+        let refused = Life::resume(make(&warehouse), 1, 2, &second).err();
+        let refused = refused.unwrap().to_string();
+        assert!(refused.contains(says), "{refused}");
+        assert!(refused.contains("its epoch 2 was committed"), "{refused}");
+        assert_eq!(rows(&*warehouse), before);
+        // Behind what was committed there are numbers of which nothing is dropped.
+        let mut copy = Life::resume(make(&warehouse), 1, 1, &first).unwrap();
+        assert_eq!(copy.committed, 3);
+        copy.write(0, &some(&[7])).unwrap();
+        copy.epoch(4);
+        assert!(rows(&*warehouse).contains(&7));
+    }
+}
+
+#[test]
 fn a_row_that_fits_no_more_leaves_the_table_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let warehouse = open(dir.path());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::child::{EXPECTED, Place, SAMPLE};
+use crate::child::{EXPECTED, Ended, Place, SAMPLE};
 use crate::failures::Disk;
 
 /// The snapshots in a folder, the newest last.
@@ -28,19 +28,53 @@ fn killed(place: &Place) -> (Vec<PathBuf>, String) {
         input.push_str(&format!("{line}\nno event\n"));
     }
     let input = place.file("in.json", input);
+    run_on(place, &input, &place.state(), 0);
+    (snapshots(&place.state()), input)
+}
+
+/// Runs on until three snapshots and more rows are there, and kills it.
+fn run_on(place: &Place, input: &str, state: &Path, rows: i64) {
     let mut running = place.start(&[
         "--input",
-        &input,
+        input,
         "--publish_interval",
         "5ms",
         "--snapshot_interval",
         "50ms",
+        "--state_dir",
+        state.to_str().unwrap(),
     ]);
+    let begun = snapshots(state).last().map_or(0, |newest| epoch(newest));
     running.wait_for("three snapshots", || {
-        place.base_rows() > 0 && snapshots(&place.state()).len() == 3
+        let there = snapshots(state);
+        let newest = there.last().map_or(0, |newest| epoch(newest));
+        place.base_rows() > rows && there.len() == 3 && newest >= begun + 3
     });
     running.kill();
-    (snapshots(&place.state()), input)
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to).unwrap();
+    for path in snapshots(from) {
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+/// Every line and every dead letter is there, and once.
+#[track_caller]
+fn assert_whole(place: &Place, ended: &Ended) {
+    assert_eq!(place.csv(), EXPECTED);
+    assert_eq!(place.lines(), all_lines());
+    assert_eq!(place.letters().len(), 1801);
+    ended.assert_agrees(400);
+    assert_eq!(ended.count("records taken in"), 2 * 1801);
+    place.assert_no_parts();
+}
+
+/// The numbers of the lines that are events: every second one.
+fn all_lines() -> Vec<usize> {
+    (0..1801).map(|number| 2 * number + 1).collect()
 }
 
 fn epoch(path: &Path) -> u64 {
@@ -75,13 +109,47 @@ fn behind_a_damaged_snapshot_the_run_goes_on_from_the_one_before() {
         assert_eq!(ended.resumed(), Some(epoch(&snapshots[1])), "{number}");
         let warning = format!("the snapshot {} is damaged", newest.display());
         assert!(ended.stderr.contains(&warning), "{}", ended.stderr);
-        assert_eq!(place.csv(), EXPECTED);
-        assert_eq!(place.base_rows(), 1801);
-        assert_eq!(place.letters().len(), 1801);
-        ended.assert_agrees(400);
-        assert_eq!(ended.count("records taken in"), 2 * 1801);
-        place.assert_no_parts();
+        assert_whole(&place, &ended);
     }
+}
+
+#[test]
+fn behind_a_snapshot_that_was_removed_the_run_goes_on_from_the_one_before() {
+    for removed in 1..=2 {
+        let place = Place::new();
+        let (snapshots, input) = killed(&place);
+        for path in &snapshots[3 - removed..] {
+            fs::remove_file(path).unwrap();
+        }
+        let ended = place.finish(&["--input", &input]);
+        assert_eq!(ended.resumed(), Some(epoch(&snapshots[2 - removed])));
+        assert_whole(&place, &ended);
+    }
+}
+
+#[test]
+fn behind_an_older_copy_of_the_folder_nothing_is_lost() {
+    let place = Place::new();
+    let (snapshots, input) = killed(&place);
+    let backup = place.path().join("backup");
+    copy(&place.state(), &backup);
+    run_on(&place, &input, &place.state(), place.base_rows() + 100);
+    copy(&backup, &place.state());
+    let ended = place.finish(&["--input", &input]);
+    assert_eq!(ended.resumed(), Some(epoch(&snapshots[2])));
+    assert_whole(&place, &ended);
+}
+
+#[test]
+fn behind_a_copy_of_the_folder_that_went_further_nothing_is_lost() {
+    let place = Place::new();
+    let (snapshots, input) = killed(&place);
+    let other = place.path().join("other");
+    copy(&place.state(), &other);
+    run_on(&place, &input, &other, place.base_rows() + 100);
+    let ended = place.finish(&["--input", &input]);
+    assert_eq!(ended.resumed(), Some(epoch(&snapshots[2])));
+    assert_whole(&place, &ended);
 }
 
 #[test]

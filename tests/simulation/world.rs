@@ -261,11 +261,12 @@ impl Sink for Rows {
         self.world.tick()
     }
 
-    async fn recover(&self, last: Option<Recovery>) -> Result<(), Error> {
+    async fn recover(&self, last: Option<Recovery>) -> Result<u64, Error> {
         if let Some(last) = last {
             self.append(last.epoch, last.prepared);
         }
-        Ok(())
+        let state = self.world.lock();
+        Ok(state.tables.get(self.name).map_or(0, |table| table.mark))
     }
 
     fn max_batch(&self) -> usize {

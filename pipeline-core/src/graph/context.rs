@@ -107,8 +107,9 @@ pub(crate) struct Epochs {
     pub(crate) flow: Arc<Flow>,
     /// What the run resumes from.
     pub(crate) restored: Option<Arc<dyn SavedFrames>>,
-    /// A newer snapshot, which was damaged; what it held may have been acknowledged.
-    pub(crate) damaged: Option<u64>,
+    /// An epoch behind the snapshot that the run resumes from, which is damaged or gone: what it
+    /// held may have been acknowledged.
+    pub(crate) newer: Option<u64>,
 }
 
 /// What the workers of a run share, found by node and made by the first that asks.

@@ -65,9 +65,10 @@ pub(crate) struct Recovery {
     pub(crate) drained: bool,
 }
 
-/// Runs a task of a sink.
+/// Runs a task of a sink. Of [`SinkTask::Recover`] it returns the greatest epoch that the sink knows
+/// to be committed, of others nothing that matters.
 pub(crate) type SinkHook =
-    Arc<dyn Fn(SinkTask) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
+    Arc<dyn Fn(SinkTask) -> Pin<Box<dyn Future<Output = Result<u64>> + Send>> + Send + Sync>;
 
 /// A transform of the graph.
 pub(crate) struct Node {

@@ -101,12 +101,23 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Begins a run with snapshots, before a writer is opened. With `last`, it repeats the commit
     /// of that epoch, and discards what was written behind it. Default: the commit.
-    fn recover(&self, last: Option<Recovery>) -> impl Future<Output = Result<()>> + Send {
+    ///
+    /// Returns the greatest epoch that it knows to have been committed, 0 if it keeps no such mark.
+    /// It can be greater than that of `last`: the newest snapshot was removed, say, or an older
+    /// copy of the folder put back. The run numbers its epochs behind those of all its sinks and
+    /// of the folder, so that a sink which passes over an epoch that it has committed may take any
+    /// number that it knows for one that is repeated. A sink that could not undo, or tell again,
+    /// what came behind `last` must refuse.
+    fn recover(&self, last: Option<Recovery>) -> impl Future<Output = Result<u64>> + Send {
         async {
-            match last {
-                Some(last) => self.commit(last.epoch, last.prepared).await,
-                None => Ok(()),
-            }
+            let Some(Recovery {
+                epoch, prepared, ..
+            }) = last
+            else {
+                return Ok(0);
+            };
+            self.commit(epoch, prepared).await?;
+            Ok(epoch)
         }
     }
 

@@ -210,7 +210,7 @@ impl<T: Element> Sink for TextSink<T> {
         self.open_part(worker)
     }
 
-    async fn recover(&self, last: Option<Recovery>) -> Result<()> {
+    async fn recover(&self, last: Option<Recovery>) -> Result<u64> {
         self.recover_parts(last)
     }
 

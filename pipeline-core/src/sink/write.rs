@@ -57,17 +57,20 @@ impl<T: Element> PCollection<T> {
         spec.sink = Some(Arc::new(move |task| {
             let (sink, path) = (Arc::clone(&hooked), path.clone());
             Box::pin(async move {
-                let (what, done) = match task {
+                let done = |()| 0;
+                let (what, ended) = match task {
                     SinkTask::Recover(last) => {
                         ("recover", sink.recover(last.map(Recovery::from)).await)
                     }
                     SinkTask::Commit(epoch, prepared) => {
-                        ("commit", sink.commit(epoch, prepared).await)
+                        ("commit", sink.commit(epoch, prepared).await.map(done))
                     }
-                    SinkTask::Suspend => ("suspend", sink.suspend().await),
-                    SinkTask::Finish(succeeded) => ("finish", sink.finish(succeeded).await),
+                    SinkTask::Suspend => ("suspend", sink.suspend().await.map(done)),
+                    SinkTask::Finish(succeeded) => {
+                        ("finish", sink.finish(succeeded).await.map(done))
+                    }
                 };
-                done.map_err(|error| Error::source_failed(what, &path, error))
+                ended.map_err(|error| Error::source_failed(what, &path, error))
             })
         }));
         Written {

@@ -131,13 +131,13 @@ impl<S: Source> Read<S> {
                 context.path()
             )));
         }
-        if let Some(epoch) = context.worker.epochs.damaged
+        if let Some(epoch) = context.worker.epochs.newer
             && source.resume() == Resume::Redelivery
         {
             return Err(Error::option(format!(
-                "snapshot {epoch} is damaged, and what it held may have been acknowledged to the \
-                 source that '{}' reads, which cannot deliver it again: to go on from the snapshot \
-                 before, and lose that, move the damaged file away",
+                "snapshot {epoch} is damaged or gone, and what it held may have been acknowledged \
+                 to the source that '{}' reads, which cannot deliver it again: put back that \
+                 snapshot, or begin anew, without what it held, with another folder for snapshots",
                 context.path()
             )));
         }

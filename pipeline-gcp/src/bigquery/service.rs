@@ -65,13 +65,15 @@ pub trait BigQuery: Send + Sync {
     }
 
     /// Writes the rows of an epoch and notes the epoch, all in one commit. An epoch that is not greater than the one
-    /// noted changes nothing, so that the call can be repeated.
+    /// noted changes nothing, so that the call can be repeated; it is an error if its rows are not there, where that can be
+    /// told (by ids or keys).
     ///
     /// The rows are written as by [`append_rows`](Self::append_rows), or into a keyed table as by
     /// [`upsert_rows`](Self::upsert_rows).
     ///
     /// # Errors
-    /// A row that does not fit the schema, and an owner that has begun another life since: nothing is written.
+    /// A row that does not fit the schema, an owner that has begun another life since, and an epoch that was committed
+    /// with other rows: nothing is written.
     async fn commit_epoch(&self, commit: &EpochCommit) -> Result<(), BigQueryError> {
         Err(no_epochs(&commit.table))
     }

@@ -147,7 +147,7 @@ impl<T: Element> Sink for TableSink<T> {
         self.commit_epoch(epoch, prepared).await
     }
 
-    async fn recover(&self, last: Option<Recovery>) -> Result<()> {
+    async fn recover(&self, last: Option<Recovery>) -> Result<u64> {
         self.recover_epochs(last).await
     }
 }

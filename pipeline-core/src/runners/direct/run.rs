@@ -52,7 +52,7 @@ pub(super) struct Run {
     pub(super) memory: Arc<Memory>,
     /// Why the run has been given up, if no worker has told yet.
     given_up: Mutex<Option<Error>>,
-    restored: Option<Arc<Saved>>,
+    restored: Option<Resuming>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -88,9 +88,9 @@ impl Run {
                 flow: Arc::clone(&self.flow),
                 restored: self
                     .restored
-                    .clone()
-                    .map(|saved| saved as Arc<dyn SavedFrames>),
-                damaged: self.runner.snapshots.as_ref().and_then(Snapshots::damaged),
+                    .as_ref()
+                    .map(|resuming| Arc::clone(&resuming.saved) as Arc<dyn SavedFrames>),
+                newer: self.restored.as_ref().and_then(|resuming| resuming.newer),
                 ..Epochs::default()
             },
             memory: Arc::clone(&self.memory),
@@ -154,14 +154,15 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         Some(snapshots) => resume(runner, snapshots, graph, runtime.handle())?,
         None => None,
     };
-    let clock: Arc<dyn Clock> = match &restored {
-        Some(saved) => Arc::new(ResumedClock {
+    let head = restored.as_ref().map(|resuming| resuming.saved.head());
+    let clock: Arc<dyn Clock> = match head {
+        Some(head) => Arc::new(ResumedClock {
             clock: Arc::clone(&runner.clock),
-            at_least: saved.head().now,
+            at_least: head.now,
         }),
         None => Arc::clone(&runner.clock),
     };
-    let earlier = restored.as_ref().map(|saved| saved.head().metrics.clone());
+    let earlier = head.map(|head| head.metrics.clone());
     let metrics = Metrics::new(graph.nodes.iter().map(|n| &n.path));
     let wakers: Arc<Vec<Waker>> = Arc::new(wakers);
     let messages = Arc::default();
@@ -239,18 +240,27 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
     })
 }
 
+/// What a run goes on from.
+struct Resuming {
+    saved: Arc<Saved>,
+    /// An epoch behind the snapshot that may have been committed, and acknowledged.
+    newer: Option<u64>,
+}
+
 /// Has the sinks go on where the last snapshot in the folder was taken; returns it, if the run
-/// that took it had not finished.
+/// that took it had not finished. The epochs of this run come behind all that are in the folder
+/// and all that a sink has committed: what bears an older number is taken for a repetition.
 fn resume(
     runner: &DirectRunner,
     snapshots: &Snapshots,
     graph: &Graph,
     runtime: &tokio::runtime::Handle,
-) -> Result<Option<Arc<Saved>>> {
+) -> Result<Option<Resuming>> {
     let saved = snapshots.saved().filter(|saved| !saved.head().finished);
     if let Some(saved) = &saved {
         compare(&saved.head().prints, &prints(graph), saved.head().epoch)?;
     }
+    let mut newer = snapshots.damaged();
     for node in &graph.nodes {
         let Some(hook) = &node.sink else { continue };
         let last = match &saved {
@@ -269,9 +279,18 @@ fn resume(
             }
             None => None,
         };
-        sink_task(&node.path, hook, runtime, SinkTask::Recover(last), None)?;
+        let task = SinkTask::Recover(last);
+        let committed = sink_task(&node.path, hook, runtime, task, None)?;
+        snapshots.number_behind(committed).map_err(|error| {
+            let path = &node.path;
+            Error::source_failed("recover", path, error)
+        })?;
+        newer = newer.max(Some(committed));
     }
-    Ok(saved)
+    Ok(saved.map(|saved| Resuming {
+        newer: newer.filter(|newer| *newer > saved.head().epoch),
+        saved,
+    }))
 }
 
 /// Lets every sink end its output, all in the same way unless one fails; returns the first error.
@@ -285,20 +304,22 @@ fn finish(graph: &Graph, runtime: &tokio::runtime::Handle, task: SinkTask) -> Re
         };
         // Publishing may take its time; a job that has failed ends all the same.
         let patience = matches!(task, SinkTask::Finish(false)).then_some(GRACE);
-        result = result.and(sink_task(&node.path, hook, runtime, task, patience));
+        let ended = sink_task(&node.path, hook, runtime, task, patience);
+        result = result.and(ended.map(|_| ()));
     }
     result
 }
 
 /// Has a sink do something outside the workers, on a thread of its own: it is the user's code,
-/// which may hang. With `patience` it is not waited for longer than that.
+/// which may hang. With `patience` it is not waited for longer than that. Returns what the hook
+/// does.
 pub(super) fn sink_task(
     path: &str,
     hook: &SinkHook,
     runtime: &tokio::runtime::Handle,
     task: SinkTask,
     patience: Option<Duration>,
-) -> Result<()> {
+) -> Result<u64> {
     let what = match &task {
         SinkTask::Recover(_) => "recover",
         SinkTask::Commit(..) => "commit",

@@ -98,10 +98,12 @@ impl<T: Element> TextSink<T> {
     }
 
     /// Cuts the parts back to where the snapshot was taken; publishes them if the run had ended.
-    pub(super) fn recover_parts(&self, last: Option<Recovery>) -> Result<()> {
+    ///
+    /// The files bear no epoch, so that none is known to be committed.
+    pub(super) fn recover_parts(&self, last: Option<Recovery>) -> Result<u64> {
         *self.lock() = Written::default();
         let Some(last) = last else {
-            return Ok(());
+            return Ok(0);
         };
         let mut saved = Vec::new();
         for bytes in last.prepared.iter().filter(|bytes| !bytes.is_empty()) {
@@ -115,7 +117,7 @@ impl<T: Element> TextSink<T> {
         }
         // A sink that the run before did not have.
         let Some(tag) = saved.first().map(|saved| saved.tag.clone()) else {
-            return Ok(());
+            return Ok(0);
         };
         saved.sort_by_key(|saved| saved.worker);
         let path = self.path("");
@@ -134,7 +136,7 @@ impl<T: Element> TextSink<T> {
                 published: true,
                 ..Written::default()
             };
-            return Ok(());
+            return Ok(0);
         }
         let mut waiting = BTreeMap::new();
         for saved in saved {
@@ -147,7 +149,7 @@ impl<T: Element> TextSink<T> {
             names: Some(names),
             published: false,
         };
-        Ok(())
+        Ok(0)
     }
 
     /// Ends a run whose output the life before had begun to publish: there is nothing more.

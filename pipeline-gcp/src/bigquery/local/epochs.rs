@@ -1,12 +1,13 @@
 //! What writes by epochs: the rows of an epoch and the mark that it is there, in one transaction.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::failure::storage;
 use super::layout::{EPOCHS, plain_name};
 use super::warehouse::LocalWarehouse;
-use super::write::{begin, insert, replace, table_schema};
+use super::write::{begin, find_outdated, insert, replace, table_schema};
 use crate::bigquery::error::{BigQueryError, BigQueryErrorKind};
+use crate::bigquery::schema::TableSchema;
 use crate::bigquery::service::{AppendOutcome, EpochCommit, EpochMark, RowError};
 
 impl LocalWarehouse {
@@ -47,11 +48,21 @@ impl LocalWarehouse {
                     .to_owned();
             return Err(refused(table, reason));
         };
-        if commit.epoch <= mark.epoch {
-            return Ok(());
-        }
         let schema = table_schema(&transaction, table)?;
         let rows = &commit.rows;
+        if commit.epoch <= mark.epoch {
+            return match missing(&transaction, table, &schema, mark, commit)? {
+                None => Ok(()),
+                Some(row) => Err(refused(
+                    table,
+                    format!(
+                        "its epoch {} was committed, and without the row {row}: somebody else has gone on from a copy \
+                         of the snapshots, or rows were deleted since; begin anew with another folder for snapshots",
+                        commit.epoch
+                    ),
+                )),
+            };
+        }
         let mut bare_epoch = mark.bare_epoch;
         let mut appended = None;
         let errors: Vec<RowError> = match &schema.upsert_key {
@@ -84,6 +95,31 @@ impl LocalWarehouse {
         self.tell_journal(table, &outcome, row_ids);
         Ok(())
     }
+}
+
+/// Names a row of an epoch that was committed before and is not in the table, as far as that can be told: of rows
+/// without ids, only whether any came with that epoch or a later one.
+fn missing(
+    transaction: &Transaction<'_>,
+    table: &str,
+    schema: &TableSchema,
+    mark: EpochMark,
+    commit: &EpochCommit,
+) -> Result<Option<String>, BigQueryError> {
+    if let Some(key) = &schema.upsert_key {
+        return find_outdated(transaction, table, schema, key, &commit.rows);
+    }
+    let (bare, rows): (Vec<_>, Vec<_>) = commit
+        .rows
+        .iter()
+        .cloned()
+        .partition(|row| row.row_id.is_none());
+    if !bare.is_empty() && mark.bare_epoch < commit.epoch {
+        return Ok(Some("without an id".to_owned()));
+    }
+    // The transaction is dropped without a commit: what this inserts goes with it.
+    let (_, new) = insert(transaction, table, schema, &rows)?;
+    Ok(new.first().map(|id| format!("with the id `{id}`")))
 }
 
 fn find(

@@ -1,7 +1,7 @@
 //! What writes: tables, views, appends, upserts; each call is one transaction.
 
 use rusqlite::types::{ToSql, ToSqlOutput, Value as Stored, ValueRef};
-use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
+use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 
 use super::failure::storage;
 use super::journal::JournalEntry;
@@ -177,6 +177,34 @@ pub(super) fn replace(
         }
     }
     Ok(outcome)
+}
+
+/// Names the first row whose key the table does not have, in its version or a greater one.
+pub(super) fn find_outdated(
+    transaction: &Transaction<'_>,
+    table: &str,
+    schema: &TableSchema,
+    UpsertKey { key, version }: &UpsertKey,
+    rows: &[Row],
+) -> Result<Option<String>, BigQueryError> {
+    let action = || format!("looking for rows of table `{table}`");
+    let Some(places) = schema.position(key).zip(schema.position(version)) else {
+        return Ok(None);
+    };
+    let sql = format!("SELECT 1 FROM \"{table}\" WHERE \"{key}\" = ?1 AND \"{version}\" >= ?2");
+    let mut statement = transaction
+        .prepare_cached(&sql)
+        .map_err(storage(action()))?;
+    for row in rows {
+        let Some((key, version)) = row.values.get(places.0).zip(row.values.get(places.1)) else {
+            continue;
+        };
+        let is_there = statement.exists(params![Bound(key), Bound(version)]);
+        if !is_there.map_err(storage(action()))? {
+            return Ok(Some(format!("of the key `{key}`")));
+        }
+    }
+    Ok(None)
 }
 
 /// Begins a transaction that writes; dropped without a commit, it undoes everything.

@@ -128,10 +128,11 @@ impl<T: Element> TableSink<T> {
         Ok(())
     }
 
-    /// Begins a life, or goes on with that of the snapshot if the table is the one that it knows.
-    pub(super) async fn recover_epochs(&self, last: Option<Recovery>) -> Result<()> {
+    /// Begins a life, or goes on with that of the snapshot if the table is the one that it knows. Returns the epoch of
+    /// its mark.
+    pub(super) async fn recover_epochs(&self, last: Option<Recovery>) -> Result<u64> {
         if !self.service.commits_epochs() {
-            return Ok(());
+            return Ok(0);
         }
         let (service, table, owner) = (&self.service, &self.table, &self.owner);
         let Some((epoch, prepared)) = last.map(|last| (last.epoch, last.prepared)) else {
@@ -163,13 +164,14 @@ impl<T: Element> TableSink<T> {
             committed: mark.epoch,
         };
         let rows = prepared.into_iter().flat_map(|p| p.rows).collect();
-        self.commit_rows(epoch, rows).await
+        self.commit_rows(epoch, rows).await?;
+        Ok(self.epochs.lock().committed)
     }
 
-    async fn begin(&self) -> Result<()> {
+    async fn begin(&self) -> Result<u64> {
         let life = retried(|| self.service.begin_epochs(&self.table, &self.owner)).await?;
         *self.epochs.lock() = Known { life, committed: 0 };
-        Ok(())
+        Ok(0)
     }
 
     fn decoded(&self, prepared: Vec<Vec<u8>>) -> Result<Vec<Prepared>> {

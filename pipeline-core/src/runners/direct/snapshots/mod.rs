@@ -168,7 +168,7 @@ impl Snapshots {
         self.saved.clone()
     }
 
-    /// Returns the number of the next snapshot: numbers only go up, whatever is damaged.
+    /// Returns the number of the next snapshot: numbers only go up, whatever is damaged or gone.
     pub(in crate::runners::direct) fn next_epoch(&self) -> u64 {
         self.folder.next()
     }
@@ -177,6 +177,14 @@ impl Snapshots {
     /// epoch may have been committed and acknowledged.
     pub(in crate::runners::direct) fn damaged(&self) -> Option<u64> {
         self.folder.damaged()
+    }
+
+    /// Has the numbers go on behind that of an epoch that a sink has committed.
+    ///
+    /// # Errors
+    /// When there are none behind it.
+    pub(in crate::runners::direct) fn number_behind(&self, committed: u64) -> Result<()> {
+        self.folder.number_behind(committed)
     }
 
     /// Begins to write a snapshot, under a temporary name.

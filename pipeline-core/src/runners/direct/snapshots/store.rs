@@ -58,6 +58,18 @@ impl Folder {
         self.next.load(Ordering::SeqCst)
     }
 
+    /// Has the numbers go on behind one that a sink has committed.
+    pub(super) fn number_behind(&self, committed: u64) -> Result<()> {
+        // Who counts in 64 bits with a sign, as databases do, has to be able to follow.
+        if committed >= i64::MAX as u64 {
+            return Err(Error::connector(format!(
+                "it says that epoch {committed} was committed last, behind which there is no number"
+            )));
+        }
+        self.next.fetch_max(committed + 1, Ordering::SeqCst);
+        Ok(())
+    }
+
     pub(super) fn damaged(&self) -> Option<u64> {
         self.damaged
     }

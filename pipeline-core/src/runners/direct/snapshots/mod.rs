@@ -108,15 +108,17 @@ impl Snapshots {
         })
     }
 
-    /// Takes a snapshot when so long has passed since the one before, if anything has happened.
-    /// Default: one second.
+    /// Takes a snapshot when so long has passed since the one before, if anything has happened;
+    /// later if the one before held up the work for more than a tenth of it. A source that delivers
+    /// no more when much is unacknowledged gets one sooner when it has gone quiet
+    /// ([`most_unacknowledged`](crate::source::Source::most_unacknowledged)). Default: one second.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Takes a snapshot at once when so many bytes of input have not been acknowledged. Default:
-    /// 16 MiB.
+    /// Takes a snapshot at once when so many bytes of a source have not been acknowledged, on all
+    /// workers together. Default: 16 MiB.
     pub fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = bytes;
         self

@@ -18,6 +18,11 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 
+/// How records are shown as text: what sinks of files are made of.
+pub mod format {
+    pub use super::text::{Csv, DeadLetters, Format, Json, Lines};
+}
+
 pub use crate::batch::{Stamp, Stamps};
 pub use text::{TextSink, TextWriter};
 pub use write::Written;

@@ -24,7 +24,7 @@ mod text;
 use std::future::Future;
 
 pub use policy::WatermarkPolicy;
-pub use text::{Text, TextReader, TextSplit};
+pub use text::{LineSource, Text, TextReader, TextSplit};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -19,7 +19,7 @@ use crate::coder::{Key, decode_strictly, encode_to};
 use crate::error::{Error, Result};
 use crate::state::holds::Holds;
 use crate::state::key_table::SlotId;
-use crate::state::spill::{Area, LONGEST_KEY, Scan, Share};
+use crate::state::spill::{Area, Form, LONGEST_KEY, Scan, Share};
 use crate::time::Timestamp;
 use crate::window::Window;
 
@@ -58,7 +58,7 @@ impl Spilled {
     {
         let area = match &mut self.area {
             Some(area) => area,
-            none => none.insert(share.open()?),
+            none => none.insert(share.open(Form::Runs)?),
         };
         let (run, windows) = (self.next, &mut self.windows);
         self.next += 1;

@@ -33,11 +33,8 @@ pub(super) fn memory(runner: &DirectRunner, graph: &Graph, workers: usize) -> Re
             ));
         }
         Some(limit) => {
-            let groupings = graph.nodes.iter().filter(|node| {
-                let input = node.inputs.first().map(|&input| &graph.collections[input]);
-                let kinds = [Kind::GroupByKey, Kind::CoGroupByKey, Kind::CombineMerge];
-                kinds.contains(&node.kind) && input.is_some_and(|i| !i.windowing.merges())
-            });
+            let kinds = [Kind::GroupByKey, Kind::CoGroupByKey, Kind::CombineMerge];
+            let groupings = graph.nodes.iter().filter(|n| kinds.contains(&n.kind));
             let together = limit.saturating_sub(BESIDE).max(limit / 4);
             Some(together / (workers * groupings.count()).max(1) as u64)
         }

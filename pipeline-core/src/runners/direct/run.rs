@@ -13,7 +13,7 @@ use super::parker::Parker;
 use super::rest::Rest;
 use super::result::{End, RunResult};
 use super::runner::DirectRunner;
-use super::snapshots::{Saved, Snapshots, compare, prints};
+use super::snapshots::{Saved, Snapshots};
 use super::threads::GRACE;
 use super::{seeded, threads};
 use crate::clock::{Clock, ResumedClock};
@@ -256,10 +256,7 @@ fn resume(
     graph: &Graph,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Option<Resuming>> {
-    let saved = snapshots.saved().filter(|saved| !saved.head().finished);
-    if let Some(saved) = &saved {
-        compare(&saved.head().prints, &prints(graph), saved.head().epoch)?;
-    }
+    let saved = snapshots.unfinished();
     let mut newer = snapshots.damaged();
     for node in &graph.nodes {
         let Some(hook) = &node.sink else { continue };

@@ -138,13 +138,13 @@ impl Snapshots {
 
     /// Returns from which snapshot the run goes on; `None` if it begins anew.
     pub fn resumed(&self) -> Option<Resumed> {
-        let saved = self.saved.as_ref()?;
+        let saved = self.unfinished()?;
         let head = saved.head();
-        (!head.finished).then(|| Resumed {
+        Some(Resumed {
             epoch: head.epoch,
             keys: saved.keys(),
             messages: head.messages,
-            saved: Arc::clone(saved),
+            saved,
         })
     }
 
@@ -163,9 +163,10 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Returns the newest whole snapshot, whether or not its run had ended.
-    pub(in crate::runners::direct) fn saved(&self) -> Option<Arc<Saved>> {
-        self.saved.clone()
+    /// Returns the newest whole snapshot, if its run had not ended.
+    pub(in crate::runners::direct) fn unfinished(&self) -> Option<Arc<Saved>> {
+        let saved = self.saved.as_ref()?;
+        (!saved.head().finished).then(|| Arc::clone(saved))
     }
 
     /// Returns the number of the next snapshot: numbers only go up, whatever is damaged or gone.

@@ -5,11 +5,13 @@
 //! - `misuse`: what user code may not do.
 //! - `hang`: user code that does not come back after a failure; `transient`: errors that pass.
 //! - `stop`, `backpressure`, `acknowledgement`: a run that is stopped, slowed down, confirmed.
+//! - `flow_control`: sources that wait for acknowledgements, before groups that stay open.
 //! - `validation`, `drawing`, `metrics`: what a pipeline says before and after it runs.
 
 mod acknowledgement;
 mod backpressure;
 mod drawing;
+mod flow_control;
 mod hang;
 mod kit;
 mod life_cycle;

@@ -27,7 +27,7 @@ pub(crate) struct Settings {
     pub(crate) seeded: bool,
     /// Snapshots are taken: sinks commit, and sources are acknowledged, by epoch.
     pub(crate) snapshots: bool,
-    /// The bytes of unacknowledged input of a source, on one worker, at which a snapshot is wanted.
+    /// The bytes of unacknowledged input of a source at which a snapshot is wanted.
     pub(crate) snapshot_bytes: u64,
     /// The elements that a grouping emits at the end of a bundle, before the rest waits for room;
     /// `None`: some batches.
@@ -80,6 +80,15 @@ impl Bundle {
     }
 }
 
+/// What the sources of a run do that deliver no more when much is unacknowledged, on all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// What waits for a snapshot to be acknowledged.
+    pub(crate) waiting: AtomicUsize,
+    /// Goes up when one delivers, and when one is not asked because there is no room behind it.
+    pub(crate) moves: AtomicUsize,
+}
+
 /// What a worker knows of the snapshots that are taken while it runs.
 #[derive(Clone, Default)]
 pub(crate) struct Epochs {
@@ -95,6 +104,7 @@ pub(crate) struct Epochs {
     pub(crate) changed: Arc<AtomicBool>,
     /// Much is unacknowledged: a snapshot should be taken now.
     pub(crate) wanted: Arc<AtomicBool>,
+    pub(crate) flow: Arc<Flow>,
     /// What the run resumes from.
     pub(crate) restored: Option<Arc<dyn SavedFrames>>,
     /// An epoch behind the snapshot that the run resumes from, which is damaged or gone: what it

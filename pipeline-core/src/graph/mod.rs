@@ -14,7 +14,7 @@ pub(crate) mod snapshot;
 mod validate;
 
 pub(crate) use collection::{CollectionId, TypeOps, TypeOpsOf, as_raw_bytes, encoded_edge};
-pub(crate) use context::{Epochs, NodeContext, Settings, SharedSlots, WorkerContext};
+pub(crate) use context::{Epochs, Flow, NodeContext, Settings, SharedSlots, WorkerContext};
 pub(crate) use node::{
     Graph, Kept, Kind, Node, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask,
 };

@@ -24,7 +24,7 @@ mod text;
 use std::future::Future;
 
 pub use policy::WatermarkPolicy;
-pub use text::{Text, TextReader, TextSplit};
+pub use text::{LineSource, Text, TextReader, TextSplit};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -124,8 +124,10 @@ pub trait Source: Send + Sync + 'static {
         Resume::Never
     }
 
-    /// Returns the bytes of unacknowledged input at which the source delivers no more. A run with
-    /// snapshots takes one at half of that. Default: there is no such limit.
+    /// Returns the bytes of unacknowledged input, of all parts together, at which the source
+    /// delivers no more. So that it cannot wait for ever for groups that are open, a run with
+    /// snapshots takes one, whatever the interval, at half of that, and when something is
+    /// unacknowledged and nothing has come of it for 100 ms. Default: there is no such limit.
     fn most_unacknowledged(&self) -> Option<u64> {
         None
     }

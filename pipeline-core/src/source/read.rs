@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -68,6 +68,8 @@ struct Shared<S: Source> {
     given: usize,
     /// How far the open parts are, where idle ones are not waited for.
     pulses: Pulses,
+    /// The bytes that wait to be acknowledged.
+    unacknowledged: Arc<AtomicU64>,
 }
 
 type Reading<S> = Pin<
@@ -108,8 +110,6 @@ struct Read<S: Source> {
     /// The bundle has been kept open for a watermark that is to be told at its end.
     to_be_told: bool,
     acks: Acks<S>,
-    /// The unacknowledged bytes at which a snapshot is wanted.
-    most_unacknowledged: u64,
     out: Port<S::Item>,
     read_context: ReadContext,
     context: WorkerContext,
@@ -169,14 +169,12 @@ impl<S: Source> Read<S> {
                 desired,
                 given,
                 pulses: Pulses::default(),
+                unacknowledged: Arc::default(),
             })
         })?;
-        let half = source
-            .most_unacknowledged()
-            .map_or(u64::MAX, |most| most / 2);
+        let unacknowledged = &shared.unacknowledged;
         let mut read = Read {
             idle_after: source.idle_after().map(crate::time::millis),
-            shared,
             parts: Vec::new(),
             ended_parts: Vec::new(),
             next: 0,
@@ -186,9 +184,9 @@ impl<S: Source> Read<S> {
             watermark: restored.map_or(Timestamp::MIN, |restored| restored.watermark),
             told: Timestamp::MIN,
             to_be_told: false,
-            acks: Acks::new(&source, &context.path()),
+            acks: Acks::new(&source, &context.path(), unacknowledged, context.worker),
+            shared,
             source,
-            most_unacknowledged: half.min(context.worker.settings.snapshot_bytes),
             out,
             read_context: ReadContext {
                 path: context.path(),
@@ -326,10 +324,10 @@ impl<S: Source> Read<S> {
         self.context.bundle.add_elements(elements);
         let bundle = self.context.bundle.number();
         let acks = read.acks.drain(..);
-        let unacknowledged = self.acks.add(bundle, acks, read.ack_bytes);
+        let much = self.acks.add(bundle, acks, read.ack_bytes);
         let epochs = &self.context.epochs;
         epochs.changed.store(true, Ordering::Relaxed);
-        if unacknowledged >= self.most_unacknowledged {
+        if much {
             epochs.wanted.store(true, Ordering::Relaxed);
         }
         self.out.push(&mut read.batch)
@@ -403,6 +401,9 @@ impl<S: Source> Operator for Read<S> {
                 .poll(context, || Self::uncommitted(&self.context))?,
             blocked: false,
         };
+        if !room {
+            self.acks.moves();
+        }
         if !room || self.stopped || self.ended {
             return Ok(polled);
         }

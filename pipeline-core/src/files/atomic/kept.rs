@@ -28,7 +28,7 @@ impl AtomicFile {
             *number += 1;
             match create_new(&temporary) {
                 Ok(file) => {
-                    let gzip = compression.writes_gzip(path);
+                    let gzip = compression.writes_gzip(path)?;
                     return Ok(AtomicFile::over(target, temporary, file, gzip));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -87,7 +87,7 @@ impl AtomicFile {
             let kind = io::ErrorKind::InvalidData;
             return Err(FileError::because("go on with", &temporary, kind, why));
         }
-        let gzip = compression.writes_gzip(path);
+        let gzip = compression.writes_gzip(path)?;
         let mut resumed = AtomicFile::over(target, temporary, file, gzip);
         resumed.flushed = position.0;
         resumed.misplaced = true;

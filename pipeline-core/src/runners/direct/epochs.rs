@@ -16,6 +16,10 @@ use crate::metrics::ELEMENTS_OUT;
 /// that flow control asks for are.
 const REST_OF_TIME: u32 = 9;
 
+/// A source that delivers no more when much is unacknowledged may do so long before that, for the
+/// sake of one large message, say: when nothing has come of it for so long, a snapshot is taken.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// Where a crash can come in a test; see [`DirectRunner::at_moments`](super::DirectRunner).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(hidden)]
@@ -69,6 +73,8 @@ pub(super) struct Epochs {
     epoch: u64,
     last: Instant,
     last_pause: Duration,
+    /// When sources with a limit had last moved, and how often they had.
+    moved: (Instant, usize),
     cut: Option<Cut>,
     is_over: bool,
     counts: SnapshotCounts,
@@ -100,6 +106,7 @@ impl Epochs {
             snapshots: snapshots.clone(),
             last: Instant::now(),
             last_pause: Duration::ZERO,
+            moved: (Instant::now(), 0),
             cut: None,
             is_over: false,
             counts: SnapshotCounts::default(),
@@ -108,7 +115,12 @@ impl Epochs {
 
     /// Returns what a snapshot that should be taken now leads to. `drained`: the workers have
     /// nothing more to do.
-    pub(super) fn due(&self, drained: bool) -> Option<Then> {
+    pub(super) fn due(&mut self, drained: bool) -> Option<Then> {
+        let flow = &self.run.flow;
+        let moves = flow.moves.load(Ordering::Relaxed);
+        if self.moved.1 != moves {
+            self.moved = (Instant::now(), moves);
+        }
         if self.cut.is_some() || self.is_over {
             return None;
         }
@@ -121,15 +133,20 @@ impl Epochs {
         if !self.run.changed.load(Ordering::Relaxed) {
             return None;
         }
+        if self.run.wanted.load(Ordering::Relaxed) {
+            return Some(Then::GoOn);
+        }
         let rested = self.last.elapsed();
-        let is_due = rested >= self.interval && rested >= REST_OF_TIME * self.last_pause;
-        (is_due || self.run.wanted.load(Ordering::Relaxed)).then_some(Then::GoOn)
+        // Under a seed the clock has no say.
+        let may_stand = !self.run.settings.seeded
+            && flow.waiting.load(Ordering::Relaxed) > 0
+            && rested.min(self.moved.0.elapsed()) >= QUIET;
+        let is_due = rested >= self.interval || may_stand;
+        (is_due && rested >= REST_OF_TIME * self.last_pause).then_some(Then::GoOn)
     }
 
     /// Begins a snapshot; returns its epoch. The caller has everything come to rest.
     pub(super) fn begin(&mut self, then: Then) -> u64 {
-        self.run.changed.store(false, Ordering::Relaxed);
-        self.run.wanted.store(false, Ordering::Relaxed);
         self.cut = Some(Cut {
             began: Instant::now(),
             then,
@@ -186,6 +203,9 @@ impl Epochs {
         let Some(mut cut) = self.cut.take() else {
             return Ok(None);
         };
+        // Nobody reads while everything rests: all that has come is in this snapshot.
+        self.run.changed.store(false, Ordering::Relaxed);
+        self.run.wanted.store(false, Ordering::Relaxed);
         let prepared = std::mem::take(&mut cut.prepared);
         let commit_first = self.run.runner.disorder == Some(Disorder::CommitFirst);
         if commit_first {

@@ -13,15 +13,15 @@ use super::parker::Parker;
 use super::rest::Rest;
 use super::result::{End, RunResult};
 use super::runner::DirectRunner;
-use super::snapshots::{Saved, Snapshots, compare, prints};
+use super::snapshots::{Saved, Snapshots};
 use super::threads::GRACE;
 use super::{seeded, threads};
 use crate::clock::{Clock, ResumedClock};
 use crate::error::{Error, Result};
 use crate::exec::Worker;
 use crate::graph::{
-    Epochs, Graph, NodeState, PREPARED, Recovery, SavedFrames, Settings, SharedSlots, SinkHook,
-    SinkTask, WorkerContext,
+    Epochs, Flow, Graph, NodeState, PREPARED, Recovery, SavedFrames, Settings, SharedSlots,
+    SinkHook, SinkTask, WorkerContext,
 };
 use crate::metrics::Metrics;
 use crate::pipeline::BuiltPipeline;
@@ -48,6 +48,7 @@ pub(super) struct Run {
     pub(super) messages: Arc<AtomicUsize>,
     pub(super) changed: Arc<AtomicBool>,
     pub(super) wanted: Arc<AtomicBool>,
+    pub(super) flow: Arc<Flow>,
     pub(super) memory: Arc<Memory>,
     /// Why the run has been given up, if no worker has told yet.
     given_up: Mutex<Option<Error>>,
@@ -84,6 +85,7 @@ impl Run {
                 messages: Arc::clone(&self.messages),
                 changed: Arc::clone(&self.changed),
                 wanted: Arc::clone(&self.wanted),
+                flow: Arc::clone(&self.flow),
                 restored: self
                     .restored
                     .as_ref()
@@ -192,6 +194,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         messages,
         changed: Arc::default(),
         wanted: Arc::default(),
+        flow: Arc::default(),
         memory: Arc::new(memory(runner, graph, workers)?),
         given_up: Mutex::default(),
         restored,
@@ -253,10 +256,7 @@ fn resume(
     graph: &Graph,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Option<Resuming>> {
-    let saved = snapshots.saved().filter(|saved| !saved.head().finished);
-    if let Some(saved) = &saved {
-        compare(&saved.head().prints, &prints(graph), saved.head().epoch)?;
-    }
+    let saved = snapshots.unfinished();
     let mut newer = snapshots.damaged();
     for node in &graph.nodes {
         let Some(hook) = &node.sink else { continue };

@@ -110,15 +110,17 @@ impl Snapshots {
         })
     }
 
-    /// Takes a snapshot when so long has passed since the one before, if anything has happened.
-    /// Default: one second.
+    /// Takes a snapshot when so long has passed since the one before, if anything has happened;
+    /// later if the one before held up the work for more than a tenth of it. A source that delivers
+    /// no more when much is unacknowledged gets one sooner when it has gone quiet
+    /// ([`most_unacknowledged`](crate::source::Source::most_unacknowledged)). Default: one second.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Takes a snapshot at once when so many bytes of input have not been acknowledged. Default:
-    /// 16 MiB.
+    /// Takes a snapshot at once when so many bytes of a source have not been acknowledged, on all
+    /// workers together. Default: 16 MiB.
     pub fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = bytes;
         self
@@ -146,13 +148,13 @@ impl Snapshots {
 
     /// Returns from which snapshot the run goes on; `None` if it begins anew.
     pub fn resumed(&self) -> Option<Resumed> {
-        let saved = self.saved.as_ref()?;
+        let saved = self.unfinished()?;
         let head = saved.head();
-        (!head.finished).then(|| Resumed {
+        Some(Resumed {
             epoch: head.epoch,
             keys: saved.keys(),
             messages: head.messages,
-            saved: Arc::clone(saved),
+            saved,
         })
     }
 
@@ -171,9 +173,10 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Returns the newest whole snapshot, whether or not its run had ended.
-    pub(in crate::runners::direct) fn saved(&self) -> Option<Arc<Saved>> {
-        self.saved.clone()
+    /// Returns the newest whole snapshot, if its run had not ended.
+    pub(in crate::runners::direct) fn unfinished(&self) -> Option<Arc<Saved>> {
+        let saved = self.saved.as_ref()?;
+        (!saved.head().finished).then(|| Arc::clone(saved))
     }
 
     /// Returns the number of the next snapshot: numbers only go up, whatever is damaged or gone.

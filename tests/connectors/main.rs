@@ -8,6 +8,7 @@ mod epochs;
 mod googlesql;
 mod ndjson;
 mod pubsub_resume;
+mod redelivery_damage;
 mod table_epochs;
 mod text_epochs;
 mod text_files;

@@ -62,10 +62,11 @@ impl AtomicFile {
         self.saved.is_some()
     }
 
-    /// Goes on with a temporary file that was saved, and takes back what was written behind the position.
+    /// Goes on with a temporary file that was saved. What was written behind the position is taken back when something
+    /// is written, or the file gets its name: until then it is as it was found.
     ///
     /// # Errors
-    /// When it is not there, is shorter, or cannot be written.
+    /// When it is not there, is shorter, or cannot be opened for writing.
     pub(crate) fn resume(
         path: &Path,
         compression: Compression,
@@ -91,7 +92,6 @@ impl AtomicFile {
         resumed.flushed = position.0;
         resumed.misplaced = true;
         resumed.saved = Some(position);
-        resumed.restore()?;
         Ok(resumed)
     }
 

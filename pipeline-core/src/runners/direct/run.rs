@@ -284,10 +284,11 @@ fn resume(
         })?;
         newer = newer.max(Some(committed));
     }
-    Ok(saved.map(|saved| Resuming {
-        newer: newer.filter(|newer| *newer > saved.head().epoch),
-        saved,
-    }))
+    let Some(saved) = saved else {
+        return Ok(None);
+    };
+    let newer = newer.filter(|newer| *newer > saved.head().epoch && !snapshots.accepts_loss());
+    Ok(Some(Resuming { saved, newer }))
 }
 
 /// Lets every sink end its output, all in the same way unless one fails; returns the first error.

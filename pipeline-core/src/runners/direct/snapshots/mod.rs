@@ -49,6 +49,7 @@ pub struct Snapshots {
     interval: Duration,
     bytes: u64,
     keep: usize,
+    accepts_loss: bool,
     besides: Vec<(String, Arc<dyn Beside>)>,
     /// A run has begun with them.
     used: Arc<AtomicBool>,
@@ -103,6 +104,7 @@ impl Snapshots {
             interval: Duration::from_secs(1),
             bytes: 16 << 20,
             keep: 3,
+            accepts_loss: false,
             besides: Vec::new(),
             used: Arc::default(),
         })
@@ -127,6 +129,14 @@ impl Snapshots {
     /// Keeps so many snapshots, at least one. Default: three.
     pub fn keep(mut self, keep: usize) -> Self {
         self.keep = keep.max(1);
+        self
+    }
+
+    /// Goes on from an older snapshot, where the newest is damaged or gone, even if a source cannot
+    /// deliver again what it has acknowledged since: those elements are lost to groups, state and
+    /// files. Default: such a run is refused. For the run at hand; not to be set for good.
+    pub fn accept_loss(mut self) -> Self {
+        self.accepts_loss = true;
         self
     }
 
@@ -186,6 +196,11 @@ impl Snapshots {
     /// When there are none behind it.
     pub(in crate::runners::direct) fn number_behind(&self, committed: u64) -> Result<()> {
         self.folder.number_behind(committed)
+    }
+
+    /// Tells whether elements may be lost that an acknowledged epoch held which is gone.
+    pub(in crate::runners::direct) fn accepts_loss(&self) -> bool {
+        self.accepts_loss
     }
 
     /// Begins to write a snapshot, under a temporary name.

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -30,6 +31,18 @@ pub(crate) struct Frame {
     /// The number of keyed records in it.
     pub(crate) keys: u64,
     pub(crate) payload: Vec<u8>,
+    /// In place of a payload.
+    pub(crate) piece: Option<Piece>,
+}
+
+/// A piece of state that does not change any more: it is written once, and later snapshots say
+/// where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    /// What it is known by, under the path of the node and the name of the frame.
+    pub(crate) of: u64,
+    pub(crate) number: u64,
+    pub(crate) bytes: Bytes,
 }
 
 /// Takes what the operators of a worker save.
@@ -100,6 +113,28 @@ impl<'a> StateOut<'a> {
         Ok(())
     }
 
+    /// Writes a piece, unless the snapshot before has it.
+    pub(crate) fn put_piece(
+        &mut self,
+        name: &'static str,
+        of: u64,
+        number: u64,
+        bytes: &Bytes,
+    ) -> Result<()> {
+        (self.emit)(Frame {
+            node: self.node,
+            worker: self.worker,
+            name,
+            keys: 0,
+            payload: Vec::new(),
+            piece: Some(Piece {
+                of,
+                number,
+                bytes: bytes.clone(),
+            }),
+        })
+    }
+
     fn frame(&mut self, name: &'static str, keys: u64, payload: Vec<u8>) -> Result<()> {
         (self.emit)(Frame {
             node: self.node,
@@ -107,6 +142,7 @@ impl<'a> StateOut<'a> {
             name,
             keys,
             payload,
+            piece: None,
         })
     }
 }
@@ -114,7 +150,7 @@ impl<'a> StateOut<'a> {
 /// The frames of a snapshot that a run resumes from.
 pub(crate) trait SavedFrames: Send + Sync {
     /// Hands over the frames of a node, by its path, that have that name, in the order in which
-    /// they were written.
+    /// they were written. Before a piece stand what it is of and its number, as little-endian u64.
     fn for_each(
         &self,
         path: &str,
@@ -189,6 +225,17 @@ impl NodeState {
             .for_each(&self.path, name, &mut |mut payload: &[u8]| {
                 each(decode_strictly(&mut payload).map_err(|error| self.misfit(name, error))?)
             })
+    }
+
+    /// Hands over the pieces of that name: of what each is, its number, and its bytes.
+    pub(crate) fn pieces(&self, name: &str, mut each: impl FnMut(u64, u64, Bytes)) -> Result<()> {
+        self.frames.for_each(&self.path, name, &mut |payload| {
+            let (of, rest) = payload.split_first_chunk().unwrap_or((&[0; 8], &[]));
+            let (number, bytes) = rest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+            let (of, number) = (u64::from_le_bytes(*of), u64::from_le_bytes(*number));
+            each(of, number, Bytes::copy_from_slice(bytes));
+            Ok(())
+        })
     }
 
     /// Returns the frames of that name as they are.

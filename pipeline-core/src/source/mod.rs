@@ -17,6 +17,7 @@
 mod create;
 mod json;
 mod policy;
+mod position;
 mod pulse;
 mod read;
 mod text;
@@ -24,13 +25,14 @@ mod text;
 use std::future::Future;
 
 pub use policy::WatermarkPolicy;
+pub use position::Position;
 pub use text::{LineSource, Text, TextReader, TextSplit};
 
-use serde::Serialize;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
-use crate::coder::{Element, decode_strictly, encode_to};
+use crate::coder::{Element, decode_strictly};
 use crate::error::{Error, Result};
 use crate::metrics::{Counter, Metrics};
 use crate::time::Timestamp;
@@ -183,22 +185,6 @@ pub enum Resume {
     Redelivery,
 }
 
-/// Says where in its part a reader is: any value, in the library's own coding.
-#[derive(Clone, Debug, Default)]
-pub struct Position(pub(crate) Vec<u8>);
-
-impl Position {
-    /// Makes a position of a value; [`ReadContext::position`] gives it back.
-    ///
-    /// # Errors
-    /// When the value cannot be encoded.
-    pub fn of<P: Serialize>(value: &P) -> Result<Position> {
-        let mut bytes = Vec::new();
-        encode_to(value, &mut bytes).map_err(|error| Error::connector(error.to_string()))?;
-        Ok(Position(bytes))
-    }
-}
-
 /// Says whether a part goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadStatus {
@@ -227,7 +213,7 @@ impl ReadContext {
     /// # Errors
     /// When it is no `P`: the program has changed.
     pub fn position<P: DeserializeOwned>(&self) -> Result<Option<P>> {
-        let Some(Position(bytes)) = &self.position else {
+        let Some(Position { bytes, .. }) = &self.position else {
             return Ok(None);
         };
         if bytes.is_empty() {
@@ -239,6 +225,12 @@ impl ReadContext {
                 "the position in the snapshot does not fit the program: {error}"
             ))
         })
+    }
+
+    /// Returns the pieces of that position, each with its number, in the order in which they were
+    /// given; none if the run begins anew.
+    pub fn pieces(&self) -> &[(u64, Bytes)] {
+        self.position.as_ref().map_or(&[], |p| &p.pieces)
     }
 
     /// Returns the engine's wall time.

@@ -142,10 +142,8 @@ impl<S: Source> Read<S> {
                 context.path()
             )));
         }
-        let restored = match context.restored() {
-            Some(state) => Restored::of(&state)?,
-            None => None,
-        };
+        let state = context.restored();
+        let restored = state.as_ref().map(Restored::of).transpose()?.flatten();
         let workers = context.worker.workers;
         let shared = context.shared(|| {
             let desired = match &restored {
@@ -155,9 +153,9 @@ impl<S: Source> Read<S> {
             };
             let splits = called("split", &context.path(), || source.split(desired))?;
             let given = splits.len();
-            let untaken: Vec<Untaken<S>> = match &restored {
-                Some(restored) => restored
-                    .remaining(splits)
+            let untaken: Vec<Untaken<S>> = match restored.as_ref().zip(state.as_ref()) {
+                Some((restored, state)) => restored
+                    .remaining(splits, state)
                     .map_err(|error| error.located("resuming", &context.path(), None))?,
                 None => {
                     let numbered = splits.into_iter().enumerate();
@@ -471,7 +469,7 @@ impl<S: Source> Operator for Read<S> {
                 SavedPart::of(reader, part.number, part.pulse.watermark, quiet)
             })?);
         }
-        out.put("parts", &parts)?;
+        SavedPart::save(&parts, out)?;
         out.put("watermark", &self.watermark)?;
         let splits = self.shared.splits.lock();
         let splits = splits.unwrap_or_else(PoisonError::into_inner);

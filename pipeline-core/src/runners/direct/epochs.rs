@@ -165,9 +165,8 @@ impl Epochs {
         if let Some(cut) = &mut self.cut
             && let Some(writing) = &mut cut.writing
         {
-            cut.bytes += frame.payload.len() as u64;
             if !(forget && frame.name == "parts") {
-                writing.frame(&frame)?;
+                cut.bytes += writing.frame(&frame)?;
             }
             if frame.name == PREPARED {
                 cut.prepared[frame.node].push(frame.payload);

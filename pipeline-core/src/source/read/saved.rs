@@ -1,10 +1,13 @@
 //! What a snapshot holds of a source: where each part is, and how far the watermark.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::graph::NodeState;
+use crate::graph::{NodeState, StateOut};
+use crate::source::position::Piece;
 use crate::source::{Position, Reader};
 use crate::time::Timestamp;
 
@@ -18,7 +21,13 @@ pub(super) struct SavedPart {
     /// How long, in milliseconds, the part had given nothing. The time between two runs does not
     /// count: nobody could have heard it.
     pub(super) quiet: i64,
+    /// The pieces of the position, which have frames of their own.
+    #[serde(skip)]
+    pieces: Vec<Piece>,
 }
+
+/// The name of the frames with pieces of positions.
+const PIECES: &str = "pieces";
 
 /// How the source was divided, and which parts nobody had begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +64,7 @@ impl Restored {
     pub(super) fn remaining<S>(
         &self,
         splits: Vec<S>,
+        state: &NodeState,
     ) -> Result<Vec<(usize, S, Option<SavedPart>)>> {
         if splits.len() != self.splits.given {
             return Err(Error::option(format!(
@@ -64,11 +74,19 @@ impl Restored {
                 self.splits.given
             )));
         }
+        let mut pieces: HashMap<u64, Vec<Piece>> = HashMap::new();
+        state.pieces(PIECES, |of, number, bytes| {
+            pieces.entry(of).or_default().push((number, bytes));
+        })?;
         let numbered = splits.into_iter().enumerate();
         let remaining = numbered.filter_map(|(number, split)| {
             let part = self.parts.iter().find(|part| part.number == number);
             let remains = part.is_some() || self.splits.untaken.contains(&number);
-            remains.then(|| (number, split, part.cloned()))
+            let part = part.map(|part| SavedPart {
+                pieces: pieces.remove(&(number as u64)).unwrap_or_default(),
+                ..part.clone()
+            });
+            remains.then_some((number, split, part))
         });
         Ok(remaining.collect())
     }
@@ -81,15 +99,31 @@ impl SavedPart {
         watermark: Timestamp,
         quiet: i64,
     ) -> Result<SavedPart> {
+        let Position { bytes, pieces } = reader.position()?;
         Ok(SavedPart {
             number,
-            position: reader.position()?.0.into(),
+            position: bytes.into(),
             watermark,
             quiet,
+            pieces,
         })
     }
 
+    /// Writes parts, and the pieces of their positions.
+    pub(super) fn save(parts: &[SavedPart], out: &mut StateOut<'_>) -> Result<()> {
+        out.put("parts", parts)?;
+        for part in parts {
+            for (number, bytes) in &part.pieces {
+                out.put_piece(PIECES, part.number as u64, *number, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn position(&self) -> Position {
-        Position(self.position.to_vec())
+        Position {
+            bytes: self.position.to_vec(),
+            pieces: self.pieces.clone(),
+        }
     }
 }

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | 1 head | a [`Head`], by the private coder |
 //! | 2 state | node:u32 worker:u32 keys:u64 length:u8 name, then what the operator wrote |
+//! | 3 piece | the same up to the name, then of:u64 number:u64 log:u64 offset:u64 length:u32 checksum:u32: where in which log the operator's bytes are |
 //! | 255 end | frames:u64 checksum:u32 |
 
 use std::io::{self, Read};
@@ -21,19 +22,21 @@ use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::NodePrint;
+use super::logs::Place;
 use crate::coder::{decode, encode_to};
 use crate::error::{Error, Result};
 use crate::graph::snapshot::Frame;
 use crate::time::Timestamp;
 
 /// The version that this program writes, and the only one that it reads.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"PIPESNAP";
 /// The bytes of a frame before its payload.
 const PREFIX: usize = 9;
 const HEAD: u8 = 1;
 const STATE: u8 = 2;
+const PIECE: u8 = 3;
 const END: u8 = 255;
 
 /// What a snapshot says about the run, besides the state of its nodes.
@@ -111,8 +114,13 @@ impl Framing {
         Ok(framing)
     }
 
-    /// Appends a piece of state.
-    pub(super) fn state(&mut self, out: &mut Vec<u8>, frame: &Frame) -> Result<()> {
+    /// Appends a frame of state: what it holds, or where in the logs that is.
+    pub(super) fn state(
+        &mut self,
+        out: &mut Vec<u8>,
+        frame: &Frame,
+        place: Option<Place>,
+    ) -> Result<()> {
         let number = |n: usize| u32::try_from(n).map_err(Error::internal);
         let length = u8::try_from(frame.name.len()).map_err(Error::internal)?;
         let mut about = Vec::with_capacity(64);
@@ -121,7 +129,16 @@ impl Framing {
         about.extend_from_slice(&frame.keys.to_le_bytes());
         about.push(length);
         about.extend_from_slice(frame.name.as_bytes());
-        self.frame(out, STATE, &about, &frame.payload)
+        let Some((piece, place)) = frame.piece.as_ref().zip(place) else {
+            return self.frame(out, STATE, &about, &frame.payload);
+        };
+        let mut payload = Vec::with_capacity(40);
+        for number in [piece.of, piece.number, place.log, place.offset] {
+            payload.extend_from_slice(&number.to_le_bytes());
+        }
+        payload.extend_from_slice(&place.length.to_le_bytes());
+        payload.extend_from_slice(&place.checksum.to_le_bytes());
+        self.frame(out, PIECE, &about, &payload)
     }
 
     /// Appends the end.
@@ -186,6 +203,8 @@ pub(super) struct FoundState<'a> {
     pub(super) offset: u64,
     /// Its length with all that stands before the payload.
     pub(super) length: usize,
+    /// If it is a piece: of what, its number, and where it is.
+    pub(super) piece: Option<(u64, u64, Place)>,
 }
 
 /// Reads a whole file of `length` bytes: hands over each piece of state, and returns the head.
@@ -209,6 +228,10 @@ pub(super) fn read_all(
     match version {
         VERSION => {}
         0 => return damaged("it has the version 0"),
+        1..VERSION => {
+            let why = format!("its format version is {version}, and this program reads {VERSION}");
+            return Err(Unusable::Foreign(why));
+        }
         _ => return Err(Unusable::Newer(version)),
     }
     let mut head: Option<Head> = None;
@@ -230,8 +253,22 @@ pub(super) fn read_all(
                     name,
                     offset,
                     length: PREFIX + payload.len(),
+                    piece: None,
                 }),
                 _ => return damaged(format!("the frame at byte {offset} is no state")),
+            },
+            (PIECE, Some(head)) => match state_of(payload).map(|of| (of, piece_of(of.3))) {
+                Some(((node, keys, name, _), Some(piece))) if node < head.paths.len() => {
+                    each(FoundState {
+                        node,
+                        keys,
+                        name,
+                        offset,
+                        length: PREFIX + payload.len(),
+                        piece: Some(piece),
+                    });
+                }
+                _ => return damaged(format!("the frame at byte {offset} is no piece")),
             },
             (END, Some(_)) => {
                 let mut expected = frames.to_le_bytes().to_vec();
@@ -276,6 +313,22 @@ fn state_of(payload: &[u8]) -> Option<(usize, u64, &str, &[u8])> {
     let node = u32::from_le_bytes(*node) as usize;
     let name = std::str::from_utf8(name).ok()?;
     Some((node, u64::from_le_bytes(*keys), name, rest))
+}
+
+fn piece_of(payload: &[u8]) -> Option<(u64, u64, Place)> {
+    let (numbers, rest) = payload.split_first_chunk::<32>()?;
+    let (length, checksum) = rest.split_first_chunk::<4>()?;
+    let number = |at: usize| {
+        let bytes = numbers.get(at..at + 8)?.try_into().ok()?;
+        Some(u64::from_le_bytes(bytes))
+    };
+    let place = Place {
+        log: number(16)?,
+        offset: number(24)?,
+        length: u32::from_le_bytes(*length),
+        checksum: u32::from_le_bytes(checksum.try_into().ok()?),
+    };
+    Some((number(0)?, number(8)?, place))
 }
 
 struct FrameReader<'a, R> {

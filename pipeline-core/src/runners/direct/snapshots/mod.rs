@@ -2,11 +2,13 @@
 //!
 //! A folder holds them, one file an epoch; [`Snapshots`] opens it and is handed to the runner. A
 //! file is written beside, made durable and renamed, so that one with its name is whole, or was:
-//! checksums tell. The newest whole one is used.
+//! checksums tell. The newest whole one is used. What is large and only grows is in logs beside
+//! them, of which each snapshot writes what is new: a folder is copied with all its files.
 
 mod fingerprint;
 mod format;
 mod lock;
+mod logs;
 mod store;
 
 use std::fmt;

@@ -1,15 +1,16 @@
 //! The folder of snapshots: which one is used, how one is written, how many are kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::format::{Framing, Head, Unusable, VERSION, read_all, state_in};
 use super::lock;
+use super::logs::{self, Key, Logs, PieceReader, Place};
 use crate::error::{Error, Result};
 use crate::files::{AtomicFile, Compression};
 use crate::graph::snapshot::{Frame, SavedFrames};
@@ -26,6 +27,7 @@ pub(super) struct Folder {
     next: AtomicU64,
     /// The newest file, if it is damaged.
     damaged: Option<u64>,
+    logs: Mutex<Logs>,
 }
 
 impl Folder {
@@ -38,15 +40,24 @@ impl Folder {
             )
         })?;
         let lock = lock::acquire(&path)?;
-        let (mut epochs, rubbish) = list(&path)?;
+        let Listed {
+            mut epochs,
+            logs,
+            rubbish,
+        } = list(&path)?;
         for file in rubbish {
             // It was never a snapshot; one that cannot be removed does no harm.
             let _ = fs::remove_file(file);
         }
         epochs.sort_unstable_by(|a, b| b.cmp(a));
         let (saved, damaged) = newest_whole(&path, &epochs)?;
+        let mut logs = Logs::new(&path, logs);
+        if let Some(saved) = &saved {
+            logs.resume(saved.head.epoch, saved.pieces());
+        }
         let folder = Folder {
             next: AtomicU64::new(epochs.first().map_or(1, |newest| newest.saturating_add(1))),
+            logs: Mutex::new(logs),
             path,
             _lock: lock,
             damaged,
@@ -78,42 +89,64 @@ impl Folder {
         &self.path
     }
 
-    /// Removes all but the newest `keep` files.
+    /// Removes all but the newest `keep` files, and the logs that they do not name.
     fn forget(&self, keep: usize) -> Result<()> {
-        let (mut epochs, _) = list(&self.path)?;
+        let Listed { mut epochs, .. } = list(&self.path)?;
         epochs.sort_unstable_by(|a, b| b.cmp(a));
-        for epoch in epochs.into_iter().skip(keep) {
+        let (kept, gone) = epochs.split_at(keep.min(epochs.len()));
+        for epoch in gone {
             // One that cannot be removed now is tried again at the next snapshot.
-            let _ = fs::remove_file(file_of(&self.path, epoch));
+            let _ = fs::remove_file(file_of(&self.path, *epoch));
         }
+        self.logs().forget(kept);
         Ok(())
     }
+
+    fn logs(&self) -> MutexGuard<'_, Logs> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn folder_of(snapshot: &Path) -> &Path {
+    snapshot.parent().unwrap_or(Path::new("."))
 }
 
 fn file_of(folder: &Path, epoch: u64) -> PathBuf {
     folder.join(format!("{NAME}{epoch:012}"))
 }
 
-/// Returns the epochs of which there is a file, and what broken-off writes have left.
-fn list(folder: &Path) -> Result<(Vec<u64>, Vec<PathBuf>)> {
+/// What is in a folder.
+#[derive(Default)]
+struct Listed {
+    /// The epochs of which there is a file.
+    epochs: Vec<u64>,
+    logs: BTreeSet<u64>,
+    /// What broken-off writes have left.
+    rubbish: Vec<PathBuf>,
+}
+
+fn list(folder: &Path) -> Result<Listed> {
     let failed = |error| Error::io(format!("listing {}", folder.display()), error);
-    let (mut epochs, mut rubbish) = (Vec::new(), Vec::new());
+    let mut listed = Listed::default();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
             continue;
         };
-        if let Some(digits) = name.strip_prefix(NAME) {
+        let number = |digits: &str| -> Option<u64> {
             let is_number = digits.len() >= 12 && digits.bytes().all(|b| b.is_ascii_digit());
-            if let (true, Ok(epoch)) = (is_number, digits.parse()) {
-                epochs.push(epoch);
-            }
+            is_number.then(|| digits.parse().ok()).flatten()
+        };
+        if let Some(digits) = name.strip_prefix(NAME) {
+            listed.epochs.extend(number(digits));
+        } else if let Some(digits) = name.strip_prefix(logs::NAME) {
+            listed.logs.extend(number(digits));
         } else if name.starts_with(&format!(".{NAME}")) && name.ends_with(".part") {
-            rubbish.push(entry.path());
+            listed.rubbish.push(entry.path());
         }
     }
-    Ok((epochs, rubbish))
+    Ok(listed)
 }
 
 /// Returns the newest snapshot that is whole, and the newest of all if that one is damaged.
@@ -163,13 +196,21 @@ fn newest_whole(folder: &Path, epochs: &[u64]) -> Result<(Option<Saved>, Option<
     Ok((None, None))
 }
 
+/// Where a frame is.
+enum Found {
+    /// In the file of the snapshot: its beginning, and its length.
+    Here(u64, usize),
+    /// In a log: of what it is a piece, its number, its place.
+    Logged(u64, u64, Place),
+}
+
 /// A snapshot that was found whole.
 pub(in crate::runners::direct) struct Saved {
     path: PathBuf,
     head: Head,
     keys: u64,
-    /// Where the frames are, by node and name: the beginning and the length of each.
-    frames: HashMap<(usize, String), Vec<(u64, usize)>>,
+    /// Where the frames are, by node and name.
+    frames: HashMap<(usize, String), Vec<Found>>,
     nodes: HashMap<String, usize>,
 }
 
@@ -183,11 +224,19 @@ impl Saved {
         let head = read_all(&mut input, length, |state| {
             keys += state.keys;
             let key = (state.node, state.name.to_owned());
-            frames
-                .entry(key)
-                .or_default()
-                .push((state.offset, state.length));
+            frames.entry(key).or_default().push(match state.piece {
+                Some((of, number, place)) => Found::Logged(of, number, place),
+                None => Found::Here(state.offset, state.length),
+            });
         })?;
+        let mut pieces = PieceReader::new(folder_of(path));
+        let mut bytes = Vec::new();
+        for found in frames.values().flatten() {
+            if let Found::Logged(_, _, place) = found {
+                bytes.clear();
+                pieces.read(*place, &mut bytes)?;
+            }
+        }
         let nodes = head.paths.iter().cloned().zip(0..).collect();
         Ok(Saved {
             path: path.to_owned(),
@@ -195,6 +244,19 @@ impl Saved {
             keys,
             frames,
             nodes,
+        })
+    }
+
+    /// Returns where its pieces are.
+    fn pieces(&self) -> impl Iterator<Item = (Key, Place)> {
+        self.frames.iter().flat_map(|((node, name), frames)| {
+            frames.iter().filter_map(|found| match found {
+                Found::Here(..) => None,
+                Found::Logged(of, number, place) => {
+                    let path = self.head.paths[*node].clone();
+                    Some(((path, name.clone(), *of, *number), *place))
+                }
+            })
         })
     }
 
@@ -244,11 +306,24 @@ impl SavedFrames for Saved {
         let unreadable = |error| self.failed(Unusable::Unreadable(error));
         let mut file = File::open(&self.path).map_err(unreadable)?;
         let mut frame = Vec::new();
-        for &(offset, length) in frames {
-            frame.resize(length, 0);
-            file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
-            file.read_exact(&mut frame).map_err(unreadable)?;
-            each(state_in(&frame).map_err(|why| self.failed(why))?)?;
+        let mut pieces = PieceReader::new(folder_of(&self.path));
+        for found in frames {
+            match *found {
+                Found::Here(offset, length) => {
+                    frame.resize(length, 0);
+                    file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+                    file.read_exact(&mut frame).map_err(unreadable)?;
+                    each(state_in(&frame).map_err(|why| self.failed(why))?)?;
+                }
+                Found::Logged(of, number, place) => {
+                    frame.clear();
+                    frame.extend_from_slice(&of.to_le_bytes());
+                    frame.extend_from_slice(&number.to_le_bytes());
+                    let read = pieces.read(place, &mut frame);
+                    read.map_err(|why| self.failed(why))?;
+                    each(&frame)?;
+                }
+            }
         }
         Ok(())
     }
@@ -262,6 +337,8 @@ pub(in crate::runners::direct) struct Writing {
     file: AtomicFile,
     framing: Framing,
     buffer: Vec<u8>,
+    /// The paths of the nodes.
+    paths: Vec<String>,
 }
 
 impl Writing {
@@ -272,6 +349,7 @@ impl Writing {
                 head.epoch
             )));
         }
+        folder.logs().begin();
         let mut buffer = Vec::new();
         let framing = Framing::begin(&mut buffer, head)?;
         let path = file_of(&folder.path, head.epoch);
@@ -282,13 +360,24 @@ impl Writing {
             epoch: head.epoch,
             framing,
             buffer,
+            paths: head.paths.clone(),
         })
     }
 
-    /// Writes a piece of state.
-    pub(in crate::runners::direct) fn frame(&mut self, frame: &Frame) -> Result<()> {
-        self.framing.state(&mut self.buffer, frame)?;
-        self.flush()
+    /// Writes a frame of state; returns the bytes of state that were written for it.
+    pub(in crate::runners::direct) fn frame(&mut self, frame: &Frame) -> Result<u64> {
+        let (place, written) = match &frame.piece {
+            None => (None, frame.payload.len() as u64),
+            Some(piece) => {
+                let path = self.paths.get(frame.node).cloned().unwrap_or_default();
+                let key = (path, frame.name.to_owned(), piece.of, piece.number);
+                let (place, written) = self.folder.logs().put(self.epoch, key, piece)?;
+                (Some(place), written)
+            }
+        };
+        self.framing.state(&mut self.buffer, frame, place)?;
+        self.flush()?;
+        Ok(written)
     }
 
     /// Waits until all of it is on disk, gives it its name, waits until that is on disk, and
@@ -297,7 +386,9 @@ impl Writing {
         self.flush()?;
         self.framing.end(&mut self.buffer)?;
         self.file.write(&self.buffer)?;
+        self.folder.logs().sync()?;
         self.file.commit()?;
+        self.folder.logs().end(self.epoch);
         self.folder.next.store(self.epoch + 1, Ordering::SeqCst);
         self.folder.forget(self.keep)
     }

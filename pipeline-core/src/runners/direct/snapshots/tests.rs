@@ -2,6 +2,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+
+mod pieces;
 use crate::files::scratch::Scratch;
 use crate::graph::snapshot::{Frame, NodeState, SavedFrames};
 use crate::time::Timestamp;
@@ -28,6 +30,7 @@ fn frame(worker: usize, name: &'static str, keys: u64, payload: &[u8]) -> Frame 
         name,
         keys,
         payload: payload.to_vec(),
+        piece: None,
     }
 }
 
@@ -215,7 +218,7 @@ fn a_damaged_newest_falls_back_to_the_one_before() {
     for damaged in damages(&whole).iter().step_by(50) {
         if damaged
             .get(8..12)
-            .is_some_and(|version| version != [1, 0, 0, 0])
+            .is_some_and(|version| version != [2, 0, 0, 0])
         {
             continue;
         }
@@ -240,11 +243,11 @@ fn a_newer_version_is_refused_whatever_else_is_there() {
         (1..=2).for_each(|epoch| write(&snapshots, epoch));
     }
     let mut newest = fs::read(file(folder, 2)).unwrap();
-    newest[8] = 2;
+    newest[8] = 3;
     fs::write(file(folder, 2), newest).unwrap();
     let refused = Snapshots::open(folder).unwrap_err().to_string();
     assert!(
-        refused.contains("format version 2, and this program reads version 1"),
+        refused.contains("format version 3, and this program reads version 2"),
         "{refused}"
     );
 }

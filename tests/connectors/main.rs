@@ -1,5 +1,6 @@
 //! The connectors and their stand-ins.
 
+mod bigquery_nested;
 mod bigquery_view;
 mod bigquery_warehouse;
 mod csv_sink;

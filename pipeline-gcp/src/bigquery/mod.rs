@@ -13,9 +13,12 @@
 //! | `local/` | the embedded warehouse |
 //! | `googlesql/` | GoogleSQL checked, typed and translated |
 
+pub mod civil;
 mod error;
 pub mod googlesql;
 mod local;
+pub mod numeric;
+mod result;
 mod row;
 mod schema;
 mod service;
@@ -25,11 +28,9 @@ mod value;
 
 pub use error::{BigQueryError, BigQueryErrorKind};
 pub use local::{JournalEntry, LocalWarehouse};
+pub use result::{QueryResult, ResultColumn};
 pub use row::Row;
-pub use schema::{Column, ColumnType, Mode, TableSchema};
-pub use service::{
-    AppendOutcome, BigQuery, EpochCommit, EpochMark, QueryResult, ResultColumn, RowError,
-    UpsertOutcome,
-};
+pub use schema::{Column, ColumnType, Granularity, Mode, Partitioning, TableSchema};
+pub use service::{AppendOutcome, BigQuery, EpochCommit, EpochMark, RowError, UpsertOutcome};
 pub use sink::{TableSink, TableWriter};
 pub use value::Value;

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{ColumnType, Mode, TableSchema};
-use super::timestamp;
+use super::schema::{Column, ColumnType, Mode, TableSchema, joined};
 use super::value::Value;
+use super::{civil, numeric, timestamp};
+
+mod convert;
+mod tree;
 
 /// Holds the values of one row in column order, and the id that makes its insert idempotent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,8 +37,9 @@ impl Row {
     /// Checks the row against a schema.
     ///
     /// # Errors
-    /// Names the column and what is wrong with it: a value of another type, NULL in a REQUIRED column, a FLOAT64
-    /// that is not finite, a TIMESTAMP outside year 1 to 9999; or says that the number of values differs.
+    /// Names the column, by its path where it is a field of a STRUCT, and what is wrong with it: a value of another
+    /// type, NULL in a REQUIRED column or in an ARRAY, a FLOAT64 that is not finite, a time outside year 1 to 9999; or
+    /// says that the number of values differs.
     pub fn validate(&self, schema: &TableSchema) -> Result<(), String> {
         if self.values.len() != schema.columns.len() {
             return Err(format!(
@@ -44,35 +48,103 @@ impl Row {
                 schema.columns.len()
             ));
         }
-        for (value, column) in self.values.iter().zip(&schema.columns) {
-            let wrong = match (value.column_type(), value) {
-                (None, _) if column.mode == Mode::Nullable => continue,
-                (None, _) => "is REQUIRED and got NULL".to_owned(),
-                (Some(ColumnType::Float64), Value::Float64(number))
-                    if column.column_type == ColumnType::Float64 && !number.is_finite() =>
-                {
-                    format!("got {number}; only finite numbers are held")
+        check_all("", &self.values, &schema.columns)
+    }
+
+    /// Estimates the bytes that the row takes in a request.
+    pub(crate) fn size(&self) -> usize {
+        self.values.iter().map(Value::size).sum()
+    }
+}
+
+fn check_all(within: &str, values: &[Value], columns: &[Column]) -> Result<(), String> {
+    for (value, column) in values.iter().zip(columns) {
+        if let Err(wrong) = check(within, value, column) {
+            return Err(match wrong {
+                Wrong::Here(reason) => {
+                    format!("column `{}` {reason}", joined(within, &column.name))
                 }
-                (Some(ColumnType::Timestamp), Value::Timestamp(micros))
-                    if column.column_type == ColumnType::Timestamp
-                        && timestamp::instant(*micros).is_none() =>
-                {
-                    format!("got {micros} microseconds, which is outside year 1 to 9999")
-                }
-                (Some(found), _) if found == column.column_type => continue,
-                (Some(found), _) => {
-                    format!("is {} and got a value of type {found}", column.column_type)
-                }
-            };
-            return Err(format!("column `{}` {wrong}", column.name));
+                Wrong::Within(reason) => reason,
+            });
         }
-        Ok(())
+    }
+    Ok(())
+}
+
+enum Wrong {
+    Here(String),
+    /// Names its column already.
+    Within(String),
+}
+
+fn check(within: &str, value: &Value, column: &Column) -> Result<(), Wrong> {
+    let here = |reason: &str| Err(Wrong::Here(reason.to_owned()));
+    match (column.mode, value) {
+        (Mode::Repeated, Value::Null) | (Mode::Nullable, Value::Null) => Ok(()),
+        (Mode::Repeated, Value::Array(values)) => values
+            .iter()
+            .try_for_each(|value| one(within, value, column)),
+        (Mode::Repeated, _) => here("is an ARRAY and got a single value"),
+        (Mode::Required, Value::Null) => here("is REQUIRED and got NULL"),
+        (_, Value::Array(_)) => here("is a single value and got an ARRAY"),
+        _ => one(within, value, column),
+    }
+}
+
+/// Checks a value that is neither NULL nor an ARRAY.
+fn one(within: &str, value: &Value, column: &Column) -> Result<(), Wrong> {
+    let outside = |what: String| {
+        Err(Wrong::Here(format!(
+            "got {what}, which is outside year 1 to 9999"
+        )))
+    };
+    let wanted = column.column_type;
+    match (value, wanted) {
+        (Value::Float64(number), ColumnType::Float64) if !number.is_finite() => Err(Wrong::Here(
+            format!("got {number}; only finite numbers are held"),
+        )),
+        (Value::Timestamp(micros), ColumnType::Timestamp)
+        | (Value::Datetime(micros), ColumnType::Datetime)
+            if timestamp::instant(*micros).is_none() =>
+        {
+            outside(format!("{micros} microseconds"))
+        }
+        (Value::Date(days), ColumnType::Date)
+            if !(civil::MIN_DAYS..=civil::MAX_DAYS).contains(days) =>
+        {
+            outside(format!("{days} days"))
+        }
+        (Value::Numeric(text), ColumnType::Numeric) => numeric::unscaled(text)
+            .map(|_| ())
+            .map_err(|reason| Wrong::Here(format!("got a wrong value: {reason}"))),
+        (Value::Json(text), ColumnType::Json) => {
+            let checked = serde_json::from_str::<serde::de::IgnoredAny>(text);
+            let checked = checked.map(|_| ());
+            checked.map_err(|error| Wrong::Here(format!("got what is no JSON: {error}")))
+        }
+        (Value::Struct(values), ColumnType::Struct) => {
+            if values.len() != column.fields.len() {
+                let (found, fields) = (values.len(), column.fields.len());
+                return Err(Wrong::Here(format!(
+                    "got {found} values for {fields} fields"
+                )));
+            }
+            let path = joined(within, &column.name);
+            check_all(&path, values, &column.fields).map_err(Wrong::Within)
+        }
+        (Value::Null, _) => Err(Wrong::Here("is an ARRAY and got NULL in it".to_owned())),
+        _ => match value.column_type() {
+            Some(found) if found == wanted && !matches!(value, Value::Array(_)) => Ok(()),
+            Some(found) => Err(Wrong::Here(format!(
+                "is {wanted} and got a value of type {found}"
+            ))),
+            None => Err(Wrong::Here(format!("is {wanted} and got an ARRAY"))),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::Column;
     use super::*;
 
     #[test]

@@ -1,94 +1,16 @@
 //! Table schemas: named, typed columns, and the key of a table that is written by upserts.
 
-use std::fmt;
+mod column;
+mod ddl;
+mod derive;
+mod fit;
+mod json;
+mod partitioning;
 
 use serde::{Deserialize, Serialize};
 
-/// Names the type of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum ColumnType {
-    /// Unicode text.
-    String,
-    /// Signed 64-bit integer.
-    Int64,
-    /// 64-bit IEEE number.
-    Float64,
-    /// Truth value.
-    Bool,
-    /// Instant with a precision of microseconds, from year 1 to 9999.
-    Timestamp,
-}
-
-impl fmt::Display for ColumnType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::String => "STRING",
-            Self::Int64 => "INT64",
-            Self::Float64 => "FLOAT64",
-            Self::Bool => "BOOL",
-            Self::Timestamp => "TIMESTAMP",
-        })
-    }
-}
-
-/// Says whether a column may hold NULL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Mode {
-    /// Every row has a value.
-    Required,
-    /// NULL is allowed.
-    Nullable,
-}
-
-/// Describes one column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Column {
-    /// Name: a letter or underscore, then letters, digits and underscores, at most 300; case does not distinguish.
-    pub name: String,
-    /// Type of the values.
-    pub column_type: ColumnType,
-    /// Whether NULL is allowed.
-    pub mode: Mode,
-    /// Words for the reader; not part of the comparison of schemas.
-    pub description: Option<String>,
-}
-
-impl Column {
-    /// Creates a column that has a value in every row.
-    pub fn required(name: impl Into<String>, column_type: ColumnType) -> Self {
-        Self {
-            name: name.into(),
-            column_type,
-            mode: Mode::Required,
-            description: None,
-        }
-    }
-
-    /// Creates a column that may be NULL.
-    pub fn nullable(name: impl Into<String>, column_type: ColumnType) -> Self {
-        Self {
-            mode: Mode::Nullable,
-            ..Self::required(name, column_type)
-        }
-    }
-
-    /// Adds words for the reader.
-    #[must_use]
-    pub fn description(mut self, words: impl Into<String>) -> Self {
-        self.description = Some(words.into());
-        self
-    }
-
-    fn signature(&self) -> String {
-        let mode = match self.mode {
-            Mode::Required => "REQUIRED",
-            Mode::Nullable => "NULLABLE",
-        };
-        format!("`{}` {} {mode}", self.name, self.column_type)
-    }
-}
+pub use column::{Column, ColumnType, Mode};
+pub use partitioning::{Granularity, Partitioning};
 
 /// Names the columns that decide an upsert: which row, and which of two is newer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +39,12 @@ pub struct TableSchema {
     pub columns: Vec<Column>,
     /// The key of a table written by upserts; `None` for an append-only table.
     pub upsert_key: Option<UpsertKey>,
+    /// How the table is divided by time; `None` for one that is not. The embedded warehouse only notes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioning: Option<Partitioning>,
+    /// The columns by which it is sorted, four at most. The embedded warehouse only notes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clustering: Vec<String>,
 }
 
 impl TableSchema {
@@ -125,7 +53,35 @@ impl TableSchema {
         Self {
             columns: columns.into_iter().collect(),
             upsert_key: None,
+            partitioning: None,
+            clustering: Vec::new(),
         }
+    }
+
+    /// Divides the table by time.
+    #[must_use]
+    pub fn partitioned_by(mut self, partitioning: Partitioning) -> Self {
+        self.partitioning = Some(partitioning);
+        self
+    }
+
+    /// Sorts the table by columns, four at most.
+    #[must_use]
+    pub fn clustered_by(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.clustering = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Gives a column another type, where the one that was derived is not what the table has; a column that is not
+    /// there changes nothing, which [`validate`](Self::validate) cannot see.
+    #[must_use]
+    pub fn column_as(mut self, name: &str, column_type: ColumnType) -> Self {
+        if let Some(at) = self.position(name) {
+            let column = &mut self.columns[at];
+            column.column_type = column_type;
+            column.fields.clear();
+        }
+        self
     }
 
     /// Makes it the schema of a table that holds one row a key, the one of the greatest version.
@@ -151,18 +107,8 @@ impl TableSchema {
     /// Names the column that breaks a rule: no columns, a bad or repeated name, a key that is missing, NULLABLE or
     /// FLOAT64, a version that is not REQUIRED INT64.
     pub fn validate(&self) -> Result<(), String> {
-        if self.columns.is_empty() {
-            return Err("a table needs at least one column".into());
-        }
-        for (position, column) in self.columns.iter().enumerate() {
-            check_name("column", &column.name, 300)?;
-            if self.position(&column.name) != Some(position) {
-                return Err(format!(
-                    "column `{}` stands twice (case does not distinguish)",
-                    column.name
-                ));
-            }
-        }
+        check_columns("", &self.columns, 1)?;
+        self.check_layout()?;
         let Some(UpsertKey { key, version }) = &self.upsert_key else {
             return Ok(());
         };
@@ -175,8 +121,12 @@ impl TableSchema {
             }
             Some(column) => Ok(column.column_type),
         };
-        if find("key", key)? == ColumnType::Float64 {
-            return Err(format!("the key column `{key}` cannot be FLOAT64"));
+        let key_type = find("key", key)?;
+        if matches!(
+            key_type,
+            ColumnType::Float64 | ColumnType::Json | ColumnType::Struct
+        ) {
+            return Err(format!("the key column `{key}` cannot be {key_type}"));
         }
         if find("version", version)? != ColumnType::Int64 {
             return Err(format!("the version column `{version}` has to be INT64"));
@@ -187,19 +137,46 @@ impl TableSchema {
         Ok(())
     }
 
-    /// Describes the first difference that matters between the schema of a table and another; `None` if there is none.
-    pub fn difference(&self, other: &TableSchema) -> Option<String> {
-        let signature =
-            |column: Option<&Column>| column.map_or("missing".to_owned(), Column::signature);
-        for position in 0..self.columns.len().max(other.columns.len()) {
-            let here = signature(self.columns.get(position));
-            let there = signature(other.columns.get(position));
-            if here != there {
-                return Some(format!(
-                    "column {} is {here} in the table and {there} in the schema asked for",
-                    position + 1
+    fn check_layout(&self) -> Result<(), String> {
+        let find = |name: &str| {
+            let at = self.position(name);
+            at.map(|at| &self.columns[at])
+                .ok_or_else(|| format!("`{name}` is not among the columns"))
+        };
+        if let Some(name) = self.partitioning.as_ref().and_then(|p| p.column.as_ref()) {
+            let column = find(name).map_err(|reason| format!("PARTITION BY: {reason}"))?;
+            let timed = matches!(
+                column.column_type,
+                ColumnType::Date | ColumnType::Datetime | ColumnType::Timestamp
+            );
+            if !timed || column.mode == Mode::Repeated {
+                return Err(format!(
+                    "PARTITION BY: `{name}` has to be DATE, DATETIME or TIMESTAMP"
                 ));
             }
+        }
+        if self.clustering.len() > 4 {
+            return Err("CLUSTER BY takes four columns at most".into());
+        }
+        for name in &self.clustering {
+            let column = find(name).map_err(|reason| format!("CLUSTER BY: {reason}"))?;
+            let nested = matches!(column.column_type, ColumnType::Struct | ColumnType::Json);
+            if nested || column.mode == Mode::Repeated || column.column_type == ColumnType::Float64
+            {
+                return Err(format!(
+                    "CLUSTER BY: `{name}` is {}, which no table is sorted by",
+                    column.signature()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Describes the first difference that matters between the schema of a table and another; `None` if there is none.
+    pub fn difference(&self, other: &TableSchema) -> Option<String> {
+        let columns = difference("", &self.columns, &other.columns);
+        if columns.is_some() {
+            return columns;
         }
         let key = |schema: &TableSchema| match &schema.upsert_key {
             None => "append-only".to_owned(),
@@ -214,6 +191,77 @@ impl TableSchema {
                 key(other)
             )
         })
+    }
+}
+
+/// The depth to which BigQuery nests STRUCTs.
+pub(crate) const MAX_NESTING: usize = 15;
+
+fn check_columns(within: &str, columns: &[Column], depth: usize) -> Result<(), String> {
+    if columns.is_empty() {
+        return Err(match within {
+            "" => "a table needs at least one column".into(),
+            path => format!("column `{path}`: a STRUCT needs at least one field"),
+        });
+    }
+    if depth > MAX_NESTING {
+        return Err(format!(
+            "column `{within}` is nested deeper than {MAX_NESTING} levels"
+        ));
+    }
+    for (position, column) in columns.iter().enumerate() {
+        check_name("column", &column.name, 300)?;
+        let path = joined(within, &column.name);
+        let same = |other: &Column| other.name.eq_ignore_ascii_case(&column.name);
+        if columns.iter().position(same) != Some(position) {
+            return Err(format!(
+                "column `{path}` stands twice (case does not distinguish)"
+            ));
+        }
+        if column.column_type == ColumnType::Struct {
+            check_columns(&path, &column.fields, depth + 1)?;
+        } else if !column.fields.is_empty() {
+            let found = column.column_type;
+            return Err(format!("column `{path}` is {found} and cannot have fields"));
+        }
+    }
+    Ok(())
+}
+
+/// Describes the first difference between the columns of a table and others.
+fn difference(within: &str, here: &[Column], there: &[Column]) -> Option<String> {
+    let signature =
+        |column: Option<&Column>| column.map_or("missing".to_owned(), Column::signature);
+    for position in 0..here.len().max(there.len()) {
+        let (a, b) = (here.get(position), there.get(position));
+        if signature(a) != signature(b) {
+            let of = match within {
+                "" => String::new(),
+                path => format!(" of `{path}`"),
+            };
+            return Some(format!(
+                "column {}{of} is {} in the table and {} in the schema asked for",
+                position + 1,
+                signature(a),
+                signature(b)
+            ));
+        }
+        let nested = a.zip(b).and_then(|(a, b)| {
+            let path = joined(within, &a.name);
+            difference(&path, &a.fields, &b.fields)
+        });
+        if nested.is_some() {
+            return nested;
+        }
+    }
+    None
+}
+
+/// Writes the path of a field: `a.b`.
+pub(crate) fn joined(within: &str, name: &str) -> String {
+    match within {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
     }
 }
 

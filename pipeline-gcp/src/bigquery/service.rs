@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use super::error::{BigQueryError, BigQueryErrorKind};
+use super::result::QueryResult;
 use super::row::Row;
-use super::schema::{ColumnType, TableSchema};
-use super::value::Value;
+use super::schema::TableSchema;
 
 /// Stands for BigQuery: implemented by the embedded warehouse and by the cloud client alike.
 ///
@@ -155,22 +155,4 @@ pub struct RowError {
     pub index: usize,
     /// Names the column and what is wrong.
     pub reason: String,
-}
-
-/// Holds the result of a query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueryResult {
-    /// Name and type of each column.
-    pub columns: Vec<ResultColumn>,
-    /// The rows, each with one value a column.
-    pub rows: Vec<Vec<Value>>,
-}
-
-/// Describes a column of a result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResultColumn {
-    /// Name; `f0_`, `f1_`, … where the query gives none, as BigQuery does.
-    pub name: String,
-    /// GoogleSQL type; a bare NULL counts as INT64, as in BigQuery.
-    pub column_type: ColumnType,
 }

@@ -69,7 +69,7 @@ pub(crate) fn clock(at: DateTime<Utc>) -> (u32, u32, u32) {
     (at.hour(), at.minute(), at.second())
 }
 
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -6,7 +6,7 @@ use super::error::{Position, SqlError};
 use super::literal;
 use super::scope::Context;
 use super::translator::Translator;
-use super::typed::{Typed, list, unify};
+use super::typed::{Typed, list, understood, unify};
 use crate::bigquery::schema::ColumnType;
 
 impl Translator<'_> {
@@ -47,6 +47,39 @@ impl Translator<'_> {
         self.truth(expr, context, clause, at)?.plain(clause)
     }
 
+    /// Resolves the name of a column, of any type; an expression of another kind is translated.
+    pub fn column(
+        &mut self,
+        expr: &Expr,
+        context: &Context<'_>,
+        at: Position,
+    ) -> Result<Typed, SqlError> {
+        let mut typed = match expr {
+            Expr::Identifier(ident) => context.name(&ident.value, at)?,
+            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+                [table, column] => {
+                    let found = context.scope.find(Some(&table.value), &column.value, at)?;
+                    found.ok_or_else(|| {
+                        at.error(format!(
+                            "there is no column `{}.{}`",
+                            table.value, column.value
+                        ))
+                    })?
+                }
+                _ => {
+                    return Err(at.error(
+                        "a column is written column or alias.column; give the table an alias",
+                    ));
+                }
+            },
+            _ => return self.expr(expr, context, at),
+        };
+        if typed.ungrouped.is_some() && context.keys.contains(&typed.sql) {
+            typed.ungrouped = None;
+        }
+        Ok(typed)
+    }
+
     fn expr_kind(
         &mut self,
         expr: &Expr,
@@ -56,21 +89,11 @@ impl Translator<'_> {
         match expr {
             Expr::Value(value) => literal::literal(value, at),
             Expr::TypedString(value) => literal::typed_string(value, at),
-            Expr::Identifier(ident) => context.name(&ident.value, at),
-            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [table, column] => {
-                    let found = context.scope.find(Some(&table.value), &column.value, at)?;
-                    found.ok_or_else(|| {
-                        at.error(format!(
-                            "there is no column `{}.{}`",
-                            table.value, column.value
-                        ))
-                    })
-                }
-                _ => Err(
-                    at.error("a column is written column or alias.column; give the table an alias")
-                ),
-            },
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
+                let column = self.column(expr, context, at)?;
+                understood(column.ty, &format!("`{expr}`"), at)?;
+                Ok(column)
+            }
             Expr::Nested(inner) => self.expr(inner, context, at),
             Expr::BinaryOp { .. } => self.binary_chain(expr, context, at),
             Expr::UnaryOp { op, expr } => self.unary(*op, expr, context, at),

@@ -9,6 +9,7 @@ use super::parse::{alias_name, last_part};
 use super::query::{OutputColumn, Relation};
 use super::scope::{Context, Scope, ScopeColumn, same};
 use super::translator::Translator;
+use super::typed::understood;
 use crate::bigquery::schema::ColumnType;
 
 /// A table of FROM, ready to be joined.
@@ -98,6 +99,7 @@ impl Translator<'_> {
                             types.0, types.1
                         )));
                     }
+                    understood(left.ty, &format!("USING: `{name}`"), at)?;
                     column.bare = false;
                     equalities.push(format!("{} = {}", left.sql, column.sql));
                     merged.star.retain(|&at| at != right);

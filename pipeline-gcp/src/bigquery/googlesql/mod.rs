@@ -8,7 +8,7 @@
 //! |---|---|
 //! | statements | one query, or `CREATE [OR REPLACE] VIEW name AS query` |
 //! | clauses | WITH, SELECT \[DISTINCT], `*`, `t.*`, `* EXCEPT (…)`, FROM, INNER/LEFT JOIN with ON or USING, subqueries in FROM, WHERE, GROUP BY, HAVING, QUALIFY, ORDER BY, LIMIT, OFFSET, UNION ALL/DISTINCT |
-//! | types | STRING, INT64, FLOAT64 (finite), BOOL, TIMESTAMP |
+//! | types | STRING, INT64, FLOAT64 (finite), BOOL, TIMESTAMP; columns of the others are only passed through, STRUCT and ARRAY as JSON: no field access, no UNNEST |
 //! | operators | `+ - * /` (`/` is FLOAT64), `\|\|`, comparisons, IS \[NOT] NULL/TRUE/FALSE, IS \[NOT] DISTINCT FROM, IN, BETWEEN, LIKE, AND, OR, NOT, CASE |
 //! | functions | see [`functions`]; casts among the five types |
 //! | aggregates | COUNT, COUNTIF, SUM, AVG, MIN, MAX, ANY_VALUE, LOGICAL_AND, LOGICAL_OR, `ARRAY_AGG(x [IGNORE NULLS] ORDER BY … [LIMIT n])[OFFSET(k)]` |

@@ -10,7 +10,7 @@ use super::parse::alias_name;
 use super::scope::same;
 use super::select::Plan;
 use super::translator::{Cte, Translator};
-use super::typed::{Typed, unify};
+use super::typed::{Typed, understood, unify};
 use crate::bigquery::schema::ColumnType;
 
 /// A column that a query gives.
@@ -238,6 +238,9 @@ impl Translator<'_> {
                 vec![side(here), side(there)],
                 &format!("column {} of UNION", position + 1),
             )?;
+            if operator != "UNION ALL" {
+                understood(ty, "a column of UNION DISTINCT", here.at)?;
+            }
             let name = format!("c{position}");
             left_sql.push(format!("{} AS {name}", parts[0].sql));
             right_sql.push(format!("{} AS {name}", parts[1].sql));
@@ -291,6 +294,8 @@ impl Translator<'_> {
                     }
                 },
             };
+            let ty = columns.iter().find(|c| c.sql == sql).and_then(|c| c.ty);
+            understood(ty, "a term of ORDER BY", here)?;
             order.push(format!("{sql}{}", self.direction(term, here)?));
         }
         Ok(order)

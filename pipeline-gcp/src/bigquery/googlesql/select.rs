@@ -7,7 +7,7 @@ use super::query::{OutputColumn, ordinal};
 use super::scope::{Context, same};
 use super::select_list::{Item, aliases};
 use super::translator::Translator;
-use super::typed::Typed;
+use super::typed::{Typed, understood};
 
 /// A SELECT whose ORDER BY and QUALIFY are still to be applied around it.
 pub(super) struct Plan {
@@ -114,6 +114,9 @@ impl Translator<'_> {
                 .error("QUALIFY needs a window function in it or in the list; use WHERE"));
         }
         let distinct = matches!(select.distinct, Some(Distinct::Distinct));
+        for item in items.iter().filter(|_| distinct) {
+            understood(item.value.ty, "a column of SELECT DISTINCT", item.value.at)?;
+        }
         let from = format!("{from}{filter}");
         Clauses {
             distinct,
@@ -206,6 +209,7 @@ impl Translator<'_> {
                 None => self.expr(term, &context, here)?,
             }
             .plain("GROUP BY")?;
+            understood(key.ty, "a key of GROUP BY", here)?;
             if key.literal.is_some() {
                 return Err(here.error("GROUP BY cannot take a constant; leave it out"));
             }
@@ -246,6 +250,7 @@ impl Translator<'_> {
                 },
                 (None, expr) => self.expr(expr, context, here)?,
             };
+            understood(value.ty, "a term of ORDER BY", here)?;
             order.push((value, self.direction(term, here)?));
         }
         Ok(order)

@@ -38,13 +38,13 @@ impl Translator<'_> {
                     };
                     items.push(Item {
                         name,
-                        value: self.expr(expr, context, here)?,
+                        value: self.column(expr, context, Position::of(expr.span(), here))?,
                     });
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     items.push(Item {
                         name: Some(alias_name(alias, here)?),
-                        value: self.expr(expr, context, here)?,
+                        value: self.column(expr, context, Position::of(expr.span(), here))?,
                     });
                 }
                 SelectItem::Wildcard(options) => star(None, options, context, here, &mut items)?,

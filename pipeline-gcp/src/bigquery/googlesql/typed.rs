@@ -105,6 +105,23 @@ impl Typed {
     }
 }
 
+/// Tells whether GoogleSQL is understood for a type; values of others can only be passed through.
+pub(super) fn is_understood(ty: ColumnType) -> bool {
+    use ColumnType::{Bool, Float64, Int64, String, Timestamp};
+    matches!(ty, String | Int64 | Float64 | Bool | Timestamp)
+}
+
+/// Refuses a value that can only be passed through.
+pub(super) fn understood(ty: Option<ColumnType>, what: &str, at: Position) -> Result<(), SqlError> {
+    match ty.filter(|ty| !is_understood(*ty)) {
+        None => Ok(()),
+        Some(ty) => Err(at.error(format!(
+            "{what} is {ty}, which the embedded warehouse only passes through (STRUCT and ARRAY as JSON): \
+             take it as a column of the list by itself"
+        ))),
+    }
+}
+
 /// Converts expressions to the one type that all can take; `None` if all are bare NULLs.
 pub(super) fn unify(
     parts: Vec<Typed>,

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::failure::storage;
 use crate::bigquery::error::{BigQueryError, BigQueryErrorKind};
 use crate::bigquery::googlesql::{Catalog, Object};
-use crate::bigquery::schema::{ColumnType, Mode, TableSchema, check_name};
+use crate::bigquery::schema::{Column, ColumnType, Mode, TableSchema, check_name};
 
 /// Marks the file as a warehouse ("BQwh").
 pub(super) const APPLICATION_ID: i32 = 0x4251_7768;
@@ -96,7 +96,10 @@ pub(super) fn catalog(connection: &Connection) -> Result<Catalog, BigQueryError>
                 let columns = schema
                     .columns
                     .into_iter()
-                    .map(|column| (column.name, column.column_type))
+                    .map(|column| {
+                        let stored = stored_type(&column);
+                        (column.name, stored)
+                    })
                     .collect();
                 Object::Table { columns }
             }
@@ -122,6 +125,14 @@ fn decode(kind: &str, definition: String) -> Result<Definition, BigQueryError> {
         })
 }
 
+/// Gives the type that a column has here: STRUCT and ARRAY are kept as JSON.
+pub(super) fn stored_type(column: &Column) -> ColumnType {
+    match (column.mode, column.column_type) {
+        (Mode::Repeated, _) | (_, ColumnType::Struct) => ColumnType::Json,
+        (_, column_type) => column_type,
+    }
+}
+
 /// Creates a table and describes it. Runs within the caller's transaction.
 pub(super) fn create_table(
     connection: &Connection,
@@ -130,10 +141,17 @@ pub(super) fn create_table(
 ) -> Result<(), BigQueryError> {
     let mut columns = Vec::new();
     for column in &schema.columns {
-        let stored = match column.column_type {
-            ColumnType::String => "TEXT",
+        let stored = match stored_type(column) {
+            ColumnType::String | ColumnType::Numeric | ColumnType::Json | ColumnType::Struct => {
+                "TEXT"
+            }
             ColumnType::Float64 => "REAL",
-            ColumnType::Int64 | ColumnType::Bool | ColumnType::Timestamp => "INTEGER",
+            ColumnType::Bytes => "BLOB",
+            ColumnType::Int64
+            | ColumnType::Bool
+            | ColumnType::Timestamp
+            | ColumnType::Date
+            | ColumnType::Datetime => "INTEGER",
         };
         let required = if column.mode == Mode::Required {
             " NOT NULL"

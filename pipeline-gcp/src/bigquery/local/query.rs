@@ -7,8 +7,8 @@ use super::layout;
 use super::warehouse::LocalWarehouse;
 use crate::bigquery::error::BigQueryError;
 use crate::bigquery::googlesql::translate_query;
+use crate::bigquery::result::{QueryResult, ResultColumn};
 use crate::bigquery::schema::ColumnType;
-use crate::bigquery::service::{QueryResult, ResultColumn};
 use crate::bigquery::value::Value;
 
 impl LocalWarehouse {
@@ -34,7 +34,7 @@ impl LocalWarehouse {
             }
             result.push(values);
         }
-        let column = |(name, column_type)| ResultColumn { name, column_type };
+        let column = |(name, column_type)| ResultColumn::nullable(name, column_type);
         Ok(QueryResult {
             columns: translated.columns.into_iter().map(column).collect(),
             rows: result,
@@ -48,10 +48,22 @@ fn value(stored: ValueRef<'_>, column_type: ColumnType) -> Value {
         (ValueRef::Null, _) => Value::Null,
         (ValueRef::Integer(number), ColumnType::Bool) => Value::Bool(number != 0),
         (ValueRef::Integer(number), ColumnType::Timestamp) => Value::Timestamp(number),
+        (ValueRef::Integer(number), ColumnType::Datetime) => Value::Datetime(number),
+        (ValueRef::Integer(number), ColumnType::Date) => {
+            Value::Date(i32::try_from(number).unwrap_or(i32::MAX))
+        }
         (ValueRef::Integer(number), _) => Value::Int64(number),
         (ValueRef::Real(number), _) => Value::Float64(number),
+        (ValueRef::Text(bytes) | ValueRef::Blob(bytes), ColumnType::Bytes) => {
+            Value::Bytes(bytes.to_owned())
+        }
         (ValueRef::Text(bytes) | ValueRef::Blob(bytes), _) => {
-            Value::String(String::from_utf8_lossy(bytes).into_owned())
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            match column_type {
+                ColumnType::Numeric => Value::Numeric(text),
+                ColumnType::Json => Value::Json(text),
+                _ => Value::String(text),
+            }
         }
     }
 }

@@ -13,11 +13,10 @@ use super::journal::{Journal, JournalEntry};
 use super::layout;
 use crate::bigquery::error::{BigQueryError, BigQueryErrorKind};
 use crate::bigquery::googlesql::runtime;
+use crate::bigquery::result::QueryResult;
 use crate::bigquery::row::Row;
 use crate::bigquery::schema::TableSchema;
-use crate::bigquery::service::{
-    AppendOutcome, BigQuery, EpochCommit, EpochMark, QueryResult, UpsertOutcome,
-};
+use crate::bigquery::service::{AppendOutcome, BigQuery, EpochCommit, EpochMark, UpsertOutcome};
 
 /// How long a call waits for a lock that a foreign tool holds on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

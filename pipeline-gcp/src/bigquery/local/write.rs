@@ -1,5 +1,7 @@
 //! What writes: tables, views, appends, upserts; each call is one transaction.
 
+use std::borrow::Cow;
+
 use rusqlite::types::{ToSql, ToSqlOutput, Value as Stored, ValueRef};
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 
@@ -10,7 +12,7 @@ use super::warehouse::LocalWarehouse;
 use crate::bigquery::error::{BigQueryError, BigQueryErrorKind};
 use crate::bigquery::googlesql::translate_view;
 use crate::bigquery::row::Row;
-use crate::bigquery::schema::{TableSchema, UpsertKey};
+use crate::bigquery::schema::{Column, ColumnType, Mode, TableSchema, UpsertKey};
 use crate::bigquery::service::{AppendOutcome, RowError, UpsertOutcome};
 use crate::bigquery::value::Value;
 
@@ -136,7 +138,8 @@ pub(super) fn insert(
             continue;
         }
         let id = row.row_id.as_deref();
-        if execute(&mut statement, &row.values, Some(&id)).map_err(storage(action()))? == 0 {
+        let values = stored(&row.values, schema);
+        if execute(&mut statement, &values, Some(&id)).map_err(storage(action()))? == 0 {
             outcome.duplicates += 1;
         } else {
             outcome.inserted += 1;
@@ -171,7 +174,8 @@ pub(super) fn replace(
             outcome.errors.push(RowError { index, reason });
             continue;
         }
-        match execute(&mut statement, &row.values, None).map_err(storage(action()))? {
+        let values = stored(&row.values, schema);
+        match execute(&mut statement, &values, None).map_err(storage(action()))? {
             0 => outcome.outdated += 1,
             _ => outcome.written += 1,
         }
@@ -265,6 +269,25 @@ fn names(schema: &TableSchema, write: impl Fn(&str) -> String) -> String {
         .join(", ")
 }
 
+/// Makes JSON of what is nested.
+fn stored<'a>(values: &'a [Value], schema: &TableSchema) -> Cow<'a, [Value]> {
+    let is_nested =
+        |(value, column): (&Value, &Column)| *value != Value::Null && is_stored_as_json(column);
+    if !values.iter().zip(&schema.columns).any(is_nested) {
+        return Cow::Borrowed(values);
+    }
+    let values = values.iter().zip(&schema.columns);
+    let values = values.map(|(value, column)| match is_nested((value, column)) {
+        true => Value::Json(column.json(value).to_string()),
+        false => value.clone(),
+    });
+    values.collect()
+}
+
+fn is_stored_as_json(column: &Column) -> bool {
+    column.mode == Mode::Repeated || column.column_type == ColumnType::Struct
+}
+
 /// Runs a prepared INSERT and returns the number of rows it changed.
 fn execute(
     statement: &mut CachedStatement<'_>,
@@ -293,6 +316,18 @@ impl ToSql for Bound<'_> {
             }
             Value::Float64(number) => ToSqlOutput::Owned(Stored::Real(*number)),
             Value::Bool(truth) => ToSqlOutput::Owned(Stored::Integer((*truth).into())),
+            Value::Date(days) => ToSqlOutput::Owned(Stored::Integer((*days).into())),
+            Value::Datetime(micros) => ToSqlOutput::Owned(Stored::Integer(*micros)),
+            Value::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Value::Numeric(text) | Value::Json(text) => {
+                ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
+            }
+            // `stored` has made JSON of them.
+            Value::Struct(_) | Value::Array(_) => {
+                return Err(rusqlite::Error::ToSqlConversionFailure(
+                    "a nested value is stored as JSON".into(),
+                ));
+            }
         })
     }
 }

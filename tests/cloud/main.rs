@@ -4,8 +4,11 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | `pubsub` | Pub/Sub: one contract for all services, and what happens when things fail |
 //! | `servers` | the emulators start, one process a test |
 
+mod faults;
+mod pubsub;
 mod servers;
 
 /// Every server that is installed starts and is gone with its test.

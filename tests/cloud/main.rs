@@ -5,9 +5,11 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `faults` | servers that fail by script, and a proxy that has a share of calls fail |
+//! | `pubsub` | Pub/Sub: one contract for all services, and what happens when things fail |
 //! | `servers` | the emulators start, one process a test |
 
 mod faults;
+mod pubsub;
 mod servers;
 
 /// Every server that is installed starts and is gone with its test.

@@ -22,8 +22,9 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::error::{PubSubError, PubSubErrorKind};
 use super::message::{Message, NewMessage};
-use super::service::{MAX_ACK_DEADLINE, PubSub, PubSubError, PubSubErrorKind, Pulled};
+use super::service::{MAX_ACK_DEADLINE, NotAcknowledged, PubSub, Pulled, SubscriptionOptions};
 pub use counters::Counters;
 use journal::Journal;
 pub use journal::JournalEntry;
@@ -42,6 +43,9 @@ pub const DEFAULT_BACKLOG: usize = 64 << 20;
 ///   A delivery is out until it is acknowledged, given back, or its deadline passes; the deadline itself is too late.
 ///   A late acknowledgement has no effect (it is counted): the message is delivered again under a new ack id and wants
 ///   an acknowledgement of that one. A topic without subscriptions takes messages and forgets them.
+/// - **Order.** A subscription that is [ordered](SubscriptionOptions::ordered) delivers the messages of an ordering
+///   key in the order of publishing: with one that comes again, those of its key that are out behind it come again.
+///   [`Redelivery`] does not touch them.
 /// - **Close.** Once a topic is [closed](Self::close), a pull that finds nothing to deliver answers
 ///   [`Pulled::Closed`], even while deliveries are out. What was out and has come back (given back, deadline passed)
 ///   is something to deliver: a later pull gets it, even if an earlier one was told `Closed`.
@@ -214,7 +218,20 @@ impl PubSub for LocalPubSub {
         subscription: &str,
         topic: &str,
     ) -> Result<(), PubSubError> {
-        Ok(self.lock().create_subscription(subscription, topic)?)
+        let options = SubscriptionOptions::default();
+        self.create_subscription_with(subscription, topic, &options)
+            .await
+    }
+
+    async fn create_subscription_with(
+        &self,
+        subscription: &str,
+        topic: &str,
+        options: &SubscriptionOptions,
+    ) -> Result<(), PubSubError> {
+        Ok(self
+            .lock()
+            .create_subscription(subscription, topic, options)?)
     }
 
     async fn publish(
@@ -276,11 +293,28 @@ impl PubSub for LocalPubSub {
     }
 
     async fn acknowledge(&self, subscription: &str, ack_ids: &[String]) -> Result<(), PubSubError> {
-        self.lock()
+        self.acknowledge_each(subscription, ack_ids).await?;
+        Ok(())
+    }
+
+    async fn acknowledge_each(
+        &self,
+        subscription: &str,
+        ack_ids: &[String],
+    ) -> Result<Vec<NotAcknowledged>, PubSubError> {
+        let late = self
+            .lock()
             .subscription(subscription)?
             .acknowledge(ack_ids, Instant::now());
         self.room.notify_waiters();
-        Ok(())
+        Ok(late)
+    }
+
+    fn give_back(&self, subscription: &str, ack_ids: &[String]) {
+        if let Ok(subscription) = self.lock().subscription(subscription) {
+            subscription.modify_ack_deadline(ack_ids, Duration::ZERO, Instant::now());
+        }
+        self.arrived.notify_waiters();
     }
 
     async fn modify_ack_deadline(

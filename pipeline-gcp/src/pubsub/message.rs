@@ -16,6 +16,9 @@ pub const MAX_ATTRIBUTE_KEY: usize = 256;
 /// The most bytes that the value of an attribute may have.
 pub const MAX_ATTRIBUTE_VALUE: usize = 1_024;
 
+/// The most bytes that an ordering key may have.
+pub const MAX_ORDERING_KEY: usize = 1_024;
+
 /// Holds a message that is to be published.
 ///
 /// ```
@@ -24,11 +27,12 @@ pub const MAX_ATTRIBUTE_VALUE: usize = 1_024;
 /// assert_eq!(message.validate(), Ok(()));
 /// assert!(NewMessage::new("").validate().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use]
 pub struct NewMessage {
     data: Bytes,
     attributes: BTreeMap<String, String>,
+    ordering_key: String,
 }
 
 impl NewMessage {
@@ -37,6 +41,18 @@ impl NewMessage {
         Self {
             data: data.into(),
             attributes: BTreeMap::new(),
+            ordering_key: String::new(),
+        }
+    }
+
+    /// Makes a message of `data` with attributes.
+    pub(crate) fn with_attributes(
+        data: impl Into<Bytes>,
+        attributes: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            attributes,
+            ..Self::new(data)
         }
     }
 
@@ -44,6 +60,28 @@ impl NewMessage {
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.attributes.insert(name.into(), value.into());
         self
+    }
+
+    /// Has the message delivered behind those published before it under the same key, by subscriptions that are
+    /// [ordered](super::SubscriptionOptions::ordered). Empty: in no order, which is the default.
+    pub fn ordering_key(mut self, key: impl Into<String>) -> Self {
+        self.ordering_key = key.into();
+        self
+    }
+
+    /// Gives the data.
+    pub fn data(&self) -> &Bytes {
+        &self.data
+    }
+
+    /// Gives all attributes, by name.
+    pub fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.attributes
+    }
+
+    /// Gives the ordering key; empty if there is none.
+    pub fn key(&self) -> &str {
+        &self.ordering_key
     }
 
     /// Checks the message against the limits of Pub/Sub ("Quotas and limits", "Resource limits").
@@ -81,6 +119,11 @@ impl NewMessage {
                 });
             }
         }
+        if self.ordering_key.len() > MAX_ORDERING_KEY {
+            return Err(InvalidMessage::OrderingKeyTooLong {
+                length: self.ordering_key.len(),
+            });
+        }
         Ok(())
     }
 
@@ -95,6 +138,7 @@ impl NewMessage {
         Message(Arc::new(Contents {
             data: self.data,
             attributes: self.attributes,
+            ordering_key: self.ordering_key,
             message_id,
             publish_time,
         }))
@@ -153,6 +197,15 @@ pub enum InvalidMessage {
         /// The bytes of its value.
         length: usize,
     },
+    /// The ordering key is longer than [`MAX_ORDERING_KEY`].
+    #[error("its ordering key has {length} bytes, more than {MAX_ORDERING_KEY}")]
+    OrderingKeyTooLong {
+        /// The bytes of the key.
+        length: usize,
+    },
+    /// The service refused it.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Holds a message as subscribers get it. A clone is a handle to the same message.
@@ -164,6 +217,7 @@ pub struct Message(Arc<Contents>);
 struct Contents {
     data: Bytes,
     attributes: BTreeMap<String, String>,
+    ordering_key: String,
     message_id: String,
     #[serde(with = "chrono::serde::ts_microseconds")]
     publish_time: DateTime<Utc>,
@@ -183,6 +237,11 @@ impl Message {
     /// Gives one attribute, if it is there.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.0.attributes.get(name).map(String::as_str)
+    }
+
+    /// Gives the ordering key; empty if there is none.
+    pub fn ordering_key(&self) -> &str {
+        &self.0.ordering_key
     }
 
     /// Counts the bytes of the data and the attributes.

@@ -5,12 +5,18 @@
 //!
 //! Rules follow Google's documentation of Pub/Sub: "Subscription overview", "Pull subscriptions" and "Quotas and limits".
 
+#[cfg(feature = "gcp")]
+pub mod cloud;
+pub mod error;
 pub mod local;
 pub mod message;
 pub mod service;
 pub mod source;
 
+#[cfg(feature = "gcp")]
+pub use cloud::CloudPubSub;
+pub use error::{PubSubError, PubSubErrorKind};
 pub use local::{Counters, JournalEntry, LocalPubSub, Redelivery};
 pub use message::{InvalidMessage, Message, NewMessage};
-pub use service::{PubSub, PubSubError, PubSubErrorKind, Pulled, ReceivedMessage};
+pub use service::{NotAcknowledged, PubSub, Pulled, ReceivedMessage, SubscriptionOptions};
 pub use source::{Deliveries, PubSubReader, PubSubSource};

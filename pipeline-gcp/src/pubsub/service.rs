@@ -1,10 +1,12 @@
 //! Describes the service: what a program asks of Pub/Sub, in the cloud or in the process.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::message::{InvalidMessage, Message, NewMessage};
+use super::error::{PubSubError, PubSubErrorKind};
+use super::message::{Message, NewMessage};
 
 /// The shortest ack deadline that a subscription may have ("Lease management").
 pub const MIN_ACK_DEADLINE: Duration = Duration::from_secs(10);
@@ -44,6 +46,24 @@ pub trait PubSub: Send + Sync {
     async fn create_subscription(&self, subscription: &str, topic: &str)
     -> Result<(), PubSubError>;
 
+    /// Creates a subscription to a topic with options of its own, unless it is there; one that is there keeps its own.
+    ///
+    /// # Errors
+    /// As [`create_subscription`](PubSub::create_subscription); [`Unsupported`](PubSubErrorKind::Unsupported) where
+    /// the service has no such options, which is the default.
+    async fn create_subscription_with(
+        &self,
+        subscription: &str,
+        topic: &str,
+        options: &SubscriptionOptions,
+    ) -> Result<(), PubSubError> {
+        if *options != SubscriptionOptions::default() {
+            let operation = format!("create subscription {subscription:?} with {options:?}");
+            return Err(PubSubErrorKind::Unsupported { operation }.into());
+        }
+        self.create_subscription(subscription, topic).await
+    }
+
     /// Publishes messages and gives their ids, in the same order.
     ///
     /// Waits while the service takes no more. If the future is dropped, or fails otherwise than with
@@ -57,6 +77,36 @@ pub trait PubSub: Send + Sync {
         topic: &str,
         messages: Vec<NewMessage>,
     ) -> Result<Vec<String>, PubSubError>;
+
+    /// Publishes messages, each of which may fail by itself, and says what became of each, in the same order. What
+    /// follows a message that failed, of the same ordering key, is not published either
+    /// ([`BehindFailed`](PubSubErrorKind::BehindFailed)), unless that one was
+    /// [refused for good](PubSubError::is_of_message). Default: [`publish`](PubSub::publish), one after the other.
+    async fn publish_each(
+        &self,
+        topic: &str,
+        messages: Vec<NewMessage>,
+    ) -> Vec<Result<String, PubSubError>> {
+        let mut done = Vec::with_capacity(messages.len());
+        let mut failed = HashSet::new();
+        for message in messages {
+            let key = message.key().to_owned();
+            if failed.contains(&key) {
+                let topic = topic.to_owned();
+                done.push(Err(PubSubErrorKind::BehindFailed { topic, key }.into()));
+                continue;
+            }
+            let published = self.publish(topic, vec![message]).await;
+            if let Err(error) = &published
+                && !key.is_empty()
+                && !error.is_of_message()
+            {
+                failed.insert(key);
+            }
+            done.push(published.map(|ids| ids.into_iter().next().unwrap_or_default()));
+        }
+        done
+    }
 
     /// Waits for messages and gives one to `max_messages` of them.
     ///
@@ -74,6 +124,30 @@ pub trait PubSub: Send + Sync {
     /// # Errors
     /// [`SubscriptionNotFound`](PubSubErrorKind::SubscriptionNotFound).
     async fn acknowledge(&self, subscription: &str, ack_ids: &[String]) -> Result<(), PubSubError>;
+
+    /// Acknowledges deliveries, and says which of them are known not to have been: they are delivered again. Default:
+    /// [`acknowledge`](PubSub::acknowledge), of which nothing is known.
+    ///
+    /// # Errors
+    /// As [`acknowledge`](PubSub::acknowledge).
+    async fn acknowledge_each(
+        &self,
+        subscription: &str,
+        ack_ids: &[String],
+    ) -> Result<Vec<NotAcknowledged>, PubSubError> {
+        self.acknowledge(subscription, ack_ids).await?;
+        Ok(Vec::new())
+    }
+
+    /// Hears that nobody is going to acknowledge these deliveries, so that they may be delivered again at once. It
+    /// does not wait. Default: nothing, they come again when their deadline has passed.
+    fn give_back(&self, _subscription: &str, _ack_ids: &[String]) {}
+
+    /// Ends the pulling from a subscription: gives back what was pulled and not acknowledged, and waits until
+    /// acknowledgements have gone out. A later pull begins again. Default: nothing to do.
+    async fn end_pulling(&self, _subscription: &str) -> Result<(), PubSubError> {
+        Ok(())
+    }
 
     /// Sets the ack deadline of deliveries to `deadline` from now; zero gives them back to be delivered again at once.
     /// Passes over the same ack ids as [`acknowledge`](PubSub::acknowledge).
@@ -94,6 +168,11 @@ pub trait PubSub: Send + Sync {
         MIN_ACK_DEADLINE
     }
 
+    /// Tells whether what is out is extended by the service's own client, so that nobody else need do it. Default: no.
+    fn extends_leases(&self) -> bool {
+        false
+    }
+
     /// Returns how much may be unacknowledged before a subscription gets no more, by the measure of
     /// [`unacknowledged_size`](PubSub::unacknowledged_size). Default: there is no limit.
     fn most_unacknowledged(&self, _subscription: &str) -> Option<u64> {
@@ -110,6 +189,65 @@ pub trait PubSub: Send + Sync {
     fn replays(&self) -> bool {
         false
     }
+}
+
+/// Says how a subscription is to be created.
+///
+/// ```
+/// # use pipeline_gcp::pubsub::SubscriptionOptions;
+/// let options = SubscriptionOptions::default().ordered();
+/// assert!(options.is_ordered() && !options.is_exactly_once());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct SubscriptionOptions {
+    ordered: bool,
+    exactly_once: bool,
+    ack_deadline: Option<Duration>,
+}
+
+impl SubscriptionOptions {
+    /// Has the messages of an ordering key delivered in the order in which they were published. Default: not.
+    pub fn ordered(mut self) -> Self {
+        self.ordered = true;
+        self
+    }
+
+    /// Has acknowledgements confirmed, and what is out not delivered again. Default: not.
+    pub fn exactly_once(mut self) -> Self {
+        self.exactly_once = true;
+        self
+    }
+
+    /// Sets the ack deadline, 10 to 600 s. Default: the service's, 10 s.
+    pub fn ack_deadline(mut self, deadline: Duration) -> Self {
+        self.ack_deadline = Some(deadline);
+        self
+    }
+
+    /// Tells whether ordering keys are kept in order.
+    pub fn is_ordered(&self) -> bool {
+        self.ordered
+    }
+
+    /// Tells whether acknowledgements are confirmed.
+    pub fn is_exactly_once(&self) -> bool {
+        self.exactly_once
+    }
+
+    /// Returns the ack deadline, if one was set.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.ack_deadline
+    }
+}
+
+/// Says that a delivery was not acknowledged, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAcknowledged {
+    /// The delivery.
+    pub ack_id: String,
+    /// What the service said.
+    pub reason: String,
 }
 
 /// Holds what a pull gives.
@@ -130,121 +268,4 @@ pub struct ReceivedMessage {
     pub delivery_attempt: u32,
     /// The message.
     pub message: Message,
-}
-
-/// Says why the service did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct PubSubError(Box<PubSubErrorKind>);
-
-/// Names what went wrong.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PubSubErrorKind {
-    /// There is no such topic.
-    #[error("topic {topic:?} does not exist; create it first")]
-    TopicNotFound {
-        /// The topic.
-        topic: String,
-    },
-    /// There is no such subscription.
-    #[error("subscription {subscription:?} does not exist; create it first")]
-    SubscriptionNotFound {
-        /// The subscription.
-        subscription: String,
-    },
-    /// The subscription is there, but to another topic.
-    #[error(
-        "subscription {subscription:?} is to topic {actual:?}, not to {wanted:?}; take another name for it"
-    )]
-    OtherTopic {
-        /// The subscription.
-        subscription: String,
-        /// The topic that it is to.
-        actual: String,
-        /// The topic that was asked for.
-        wanted: String,
-    },
-    /// The topic was closed.
-    #[error("topic {topic:?} is closed; nothing more can be published to it")]
-    TopicClosed {
-        /// The topic.
-        topic: String,
-    },
-    /// A message breaks a limit; none of its request is published.
-    #[error(
-        "message {index} (from 0) of {number} for topic {topic:?} cannot be published: {reason}"
-    )]
-    InvalidMessage {
-        /// The topic.
-        topic: String,
-        /// The place of the message in the request.
-        index: usize,
-        /// How many messages the request has.
-        number: usize,
-        /// The limit.
-        reason: InvalidMessage,
-    },
-    /// A pull asked for no message.
-    #[error("a pull from {subscription:?} must ask for at least one message")]
-    NoMessagesAsked {
-        /// The subscription.
-        subscription: String,
-    },
-    /// An ack deadline is over [`MAX_ACK_DEADLINE`].
-    #[error(
-        "an ack deadline of {deadline:?} is longer than the {MAX_ACK_DEADLINE:?} that Pub/Sub allows"
-    )]
-    DeadlineTooLong {
-        /// The deadline asked for.
-        deadline: Duration,
-    },
-    /// The service cannot be reached or is overloaded; the same request may succeed later.
-    #[error("Pub/Sub could not {operation}: {reason}; it may succeed when tried again")]
-    Unavailable {
-        /// What was asked, for example `publish to "chat"`.
-        operation: String,
-        /// What the service or the network said.
-        reason: String,
-    },
-}
-
-impl PubSubError {
-    /// Names what went wrong.
-    pub fn kind(&self) -> &PubSubErrorKind {
-        &self.0
-    }
-
-    /// Tells whether the same request may succeed when tried again.
-    pub fn is_transient(&self) -> bool {
-        matches!(*self.0, PubSubErrorKind::Unavailable { .. })
-    }
-}
-
-impl From<PubSubErrorKind> for PubSubError {
-    fn from(kind: PubSubErrorKind) -> Self {
-        Self(Box::new(kind))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_may_pass_is_transient() {
-        let busy = PubSubErrorKind::Unavailable {
-            operation: "pull from \"s\"".into(),
-            reason: "503".into(),
-        };
-        let error = PubSubError::from(busy);
-        assert!(error.is_transient());
-        assert_eq!(
-            error.to_string(),
-            "Pub/Sub could not pull from \"s\": 503; it may succeed when tried again"
-        );
-        let error = PubSubError::from(PubSubErrorKind::TopicClosed { topic: "t".into() });
-        assert!(!error.is_transient());
-        assert!(matches!(error.kind(), PubSubErrorKind::TopicClosed { topic } if topic == "t"));
-    }
 }

@@ -14,8 +14,9 @@ use pipeline_core::{Counter, Result};
 use self::ids::{Ids, SavedIds};
 use self::leases::{AckIds, Leases};
 
+use super::error::PubSubError;
 use super::message::Message;
-use super::service::{PubSub, PubSubError, Pulled};
+use super::service::{PubSub, Pulled};
 
 /// The default of [`PubSubSource::max_disorder`].
 pub const DEFAULT_MAX_DISORDER: Duration = Duration::from_secs(60);

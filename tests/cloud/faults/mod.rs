@@ -1,6 +1,8 @@
-//! Servers of ours that fail by script, over the real protocols.
+//! Servers of ours over Google's protocols, which keep the rules that emulators do not, and fail by script; and a proxy
+//! that has a share of the calls to an emulator fail.
 
 mod proxy;
 mod proxy_test;
+pub mod pubsub;
 
 pub use self::proxy::{Calls, Proxy, Share};

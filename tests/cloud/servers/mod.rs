@@ -6,6 +6,7 @@
 mod bigquery;
 mod process;
 mod pubsub;
+mod pubsub_front;
 mod storage;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 pub use self::bigquery::BigQueryEmulator;
 pub use self::process::{Process, free_port};
 pub use self::pubsub::{PubSubEmulator, PubSubFake};
+pub use self::pubsub_front::PubSubFront;
 pub use self::storage::StorageFake;
 
 /// Returns the path of an installed server; `None`, and says so, if it is not there.

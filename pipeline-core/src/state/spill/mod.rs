@@ -32,9 +32,7 @@ use absent as engine;
 use fjall as engine;
 
 pub(crate) use engine::{Area, Bytes, Scan};
-#[cfg(test)]
-pub(crate) use evicted::Due;
-pub(crate) use evicted::{Batch, Evicted};
+pub(crate) use evicted::{Batch, Due, Evicted};
 
 /// The length of a key at most.
 pub(crate) const LONGEST_KEY: usize = 60 << 10;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::message::Message;
-use super::super::service::ReceivedMessage;
+use super::super::service::{NotAcknowledged, ReceivedMessage};
 use super::redelivery::Shuffle;
 use super::{Counters, JournalEntry, Settings};
 
@@ -31,6 +31,8 @@ pub(super) struct Subscription {
     /// The deadlines of what is out, with the ack id.
     deadlines: BTreeSet<(Instant, u64)>,
     closed: bool,
+    /// Ordering keys are kept in order.
+    ordered: bool,
     backlog: usize,
     counters: Counters,
 }
@@ -51,7 +53,13 @@ struct Out {
 
 impl Subscription {
     /// Makes the subscription created as number `number`.
-    pub(super) fn new(name: &str, number: u64, settings: Settings, closed: bool) -> Self {
+    pub(super) fn new(
+        name: &str,
+        number: u64,
+        settings: Settings,
+        closed: bool,
+        ordered: bool,
+    ) -> Self {
         Self {
             name: name.into(),
             shuffle: settings
@@ -64,6 +72,7 @@ impl Subscription {
             out: HashMap::new(),
             deadlines: BTreeSet::new(),
             closed,
+            ordered,
             backlog: 0,
             counters: Counters::default(),
         }
@@ -78,9 +87,10 @@ impl Subscription {
     pub(super) fn push(&mut self, message: Message, size: usize) {
         let number = self.next_message;
         self.next_message += 1;
+        let in_order = self.ordered && !message.ordering_key().is_empty();
         let wanted = match &mut self.shuffle {
-            Some(shuffle) => shuffle.hold(number),
-            None => {
+            Some(shuffle) if !in_order => shuffle.hold(number),
+            _ => {
                 self.ready.push_back(number);
                 1
             }
@@ -153,12 +163,17 @@ impl Subscription {
         self.deadlines.first().map(|&(deadline, _)| deadline)
     }
 
-    /// Acknowledges what is still out.
-    pub(super) fn acknowledge(&mut self, ack_ids: &[String], now: Instant) {
+    /// Acknowledges what is still out; returns what is not.
+    pub(super) fn acknowledge(&mut self, ack_ids: &[String], now: Instant) -> Vec<NotAcknowledged> {
         self.expire(now);
+        let mut late = Vec::new();
         for ack_id in ack_ids {
             let Some(out) = self.call_in(ack_id) else {
                 self.counters.late_acknowledgements += 1;
+                late.push(NotAcknowledged {
+                    ack_id: ack_id.clone(),
+                    reason: "its ack deadline had passed".to_owned(),
+                });
                 continue;
             };
             let Some(held) = self.messages.get_mut(&out.message) else {
@@ -176,6 +191,7 @@ impl Subscription {
                 message,
             });
         }
+        late
     }
 
     /// Sets the deadline of what is still out; zero lets it wait again.
@@ -191,7 +207,7 @@ impl Subscription {
                 continue;
             };
             if deadline.is_zero() {
-                self.ready.push_back(out.message);
+                self.wait_again(out.message);
             } else if let Ok(ack) = ack_id.parse() {
                 let deadline = now + deadline;
                 self.out.insert(ack, Out { deadline, ..out });
@@ -227,9 +243,40 @@ impl Subscription {
         {
             self.deadlines.pop_first();
             if let Some(out) = self.out.remove(&ack) {
-                self.ready.push_back(out.message);
+                self.wait_again(out.message);
             }
         }
+    }
+
+    /// Lets a message wait that was out; with it, where order is kept, those of its key that are out behind it.
+    fn wait_again(&mut self, message: u64) {
+        let Some(key) = self.key_in_order(message) else {
+            self.ready.push_back(message);
+            return;
+        };
+        let behind = self
+            .out
+            .iter()
+            .filter(|(_, out)| out.message > message)
+            .filter(|(_, out)| self.key_in_order(out.message) == Some(key))
+            .map(|(&ack, out)| (ack, out.deadline, out.message));
+        let behind: Vec<_> = behind.collect();
+        let mut again = vec![message];
+        for (ack, deadline, message) in behind {
+            self.out.remove(&ack);
+            self.deadlines.remove(&(deadline, ack));
+            again.push(message);
+        }
+        // Ahead of those of their key that have not been delivered.
+        again.sort_unstable();
+        for message in again.into_iter().rev() {
+            self.ready.push_front(message);
+        }
+    }
+
+    fn key_in_order(&self, message: u64) -> Option<&str> {
+        let key = self.messages.get(&message)?.message.ordering_key();
+        (self.ordered && !key.is_empty()).then_some(key)
     }
 
     /// Lets wait what was held back and whose place has come.

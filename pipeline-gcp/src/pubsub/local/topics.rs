@@ -6,8 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use super::super::error::PubSubErrorKind;
 use super::super::message::NewMessage;
-use super::super::service::{PubSubErrorKind, Pulled};
+use super::super::service::{Pulled, SubscriptionOptions};
 use super::subscription::Subscription;
 use super::{JournalEntry, Settings};
 
@@ -56,6 +57,7 @@ impl Topics {
         &mut self,
         name: &str,
         topic: &str,
+        options: &SubscriptionOptions,
     ) -> Result<(), PubSubErrorKind> {
         let found = topic_mut(&mut self.topics, topic)?;
         if let Some(Subscribed { topic: actual, .. }) = self.subscriptions.get(name) {
@@ -69,7 +71,10 @@ impl Topics {
             });
         }
         let number = self.subscriptions.len() as u64;
-        let subscription = Subscription::new(name, number, self.settings.clone(), found.closed);
+        let mut settings = self.settings.clone();
+        settings.ack_deadline = options.deadline().unwrap_or(settings.ack_deadline);
+        let subscription =
+            Subscription::new(name, number, settings, found.closed, options.is_ordered());
         found.subscriptions.push(name.to_owned());
         self.subscriptions.insert(
             name.to_owned(),

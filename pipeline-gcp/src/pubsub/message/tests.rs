@@ -46,6 +46,10 @@ fn refuses_messages_over_the_limits() {
             AttributeNameTooLong { length: 257 },
         ),
         (
+            NewMessage::new("x").ordering_key("k".repeat(1_025)),
+            OrderingKeyTooLong { length: 1_025 },
+        ),
+        (
             NewMessage::new("x").attribute("n", "v".repeat(1_025)),
             AttributeValueTooLong {
                 name: "n".into(),
@@ -63,11 +67,12 @@ fn serialises_and_comes_back_equal() {
     let later = time + chrono::TimeDelta::nanoseconds(999);
     let message = NewMessage::new("hi")
         .attribute("id", "1")
+        .ordering_key("k")
         .published("7".into(), later);
     let json = serde_json::to_string(&message).unwrap();
     assert_eq!(
         json,
-        r#"{"data":[104,105],"attributes":{"id":"1"},"message_id":"7","publish_time":1706781656000001}"#
+        r#"{"data":[104,105],"attributes":{"id":"1"},"ordering_key":"k","message_id":"7","publish_time":1706781656000001}"#
     );
     let back: Message = serde_json::from_str(&json).unwrap();
     assert_eq!(back, message);

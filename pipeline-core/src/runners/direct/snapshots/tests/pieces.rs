@@ -27,7 +27,7 @@ fn write(snapshots: &Snapshots, epoch: u64, pieces: &[(u64, &str)]) -> u64 {
 
 fn read(snapshots: &Snapshots) -> Vec<(u64, String)> {
     let state = NodeState {
-        frames: snapshots.saved().unwrap(),
+        frames: snapshots.unfinished().unwrap(),
         path: "Count/Merge".into(),
     };
     let mut pieces = Vec::new();

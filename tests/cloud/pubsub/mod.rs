@@ -1,0 +1,4 @@
+//! Pub/Sub, against everything that speaks its protocol.
+
+mod contract;
+mod services;

@@ -1,0 +1,86 @@
+//! The services that keep the contract.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use pipeline_gcp::cloud::{Cloud, Service};
+use pipeline_gcp::pubsub::{CloudPubSub, LocalPubSub, PubSub};
+
+use crate::faults::pubsub::PubSubServer;
+use crate::servers::{PubSubEmulator, PubSubFake, PubSubFront};
+
+/// A service, and what runs it.
+pub struct Tested {
+    pub name: &'static str,
+    pub service: Arc<dyn PubSub>,
+    _server: Option<Server>,
+}
+
+enum Server {
+    Scripted(#[allow(dead_code)] PubSubServer),
+}
+
+/// The emulator and the fake are started once; nobody ends them, as a test process is short.
+static EMULATOR: LazyLock<Option<PubSubEmulator>> = LazyLock::new(PubSubEmulator::start);
+static FAKE: LazyLock<Option<(PubSubFake, PubSubFront)>> = LazyLock::new(|| {
+    let fake = PubSubFake::start()?;
+    let front = PubSubFront::start(&fake.address());
+    Some((fake, front))
+});
+
+/// Returns a client of the service at an address.
+pub fn client(address: &str) -> CloudPubSub {
+    let cloud = Cloud::from_env().and_then(|c| c.endpoint(Service::PubSub, address));
+    CloudPubSub::new(&cloud.unwrap(), "p")
+}
+
+/// Returns all services that are there, each made anew.
+pub fn all() -> Vec<Tested> {
+    let mut all = vec![Tested {
+        name: "local",
+        service: Arc::new(LocalPubSub::new()),
+        _server: None,
+    }];
+    let server = PubSubServer::start();
+    all.push(Tested {
+        name: "scripted",
+        service: Arc::new(server.client()),
+        _server: Some(Server::Scripted(server)),
+    });
+    if let Some(emulator) = &*EMULATOR {
+        all.push(Tested {
+            name: "emulator",
+            service: Arc::new(client(&emulator.address())),
+            _server: None,
+        });
+    }
+    if let Some((_, front)) = &*FAKE {
+        all.push(Tested {
+            name: "pstest",
+            service: Arc::new(client(&front.address())),
+            _server: None,
+        });
+    }
+    all
+}
+
+/// Runs a test against every service.
+pub fn each(test: impl AsyncFn(&Tested)) {
+    for tested in all() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let ended = runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(50), test(&tested)).await });
+        runtime.shutdown_background();
+        assert!(ended.is_ok(), "{}: it hangs", tested.name);
+    }
+}
+
+/// Returns a name that nobody else has.
+pub fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}

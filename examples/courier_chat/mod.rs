@@ -24,6 +24,7 @@
 //! | [`file_source`] | the input as a bounded source |
 //! | [`publisher`] | the lines of a file onto a topic |
 //! | [`feed`] | the topic, and the publisher at work |
+//! | [`google`] | Google's services instead of the stand-ins |
 //! | [`position`] | how far the input has been taken in |
 //! | [`state`] | the folder of snapshots: going on, and draining |
 //! | [`options`], [`program`] | the flags; warehouse, publisher, pipeline, results |
@@ -42,6 +43,7 @@ pub mod feed;
 pub mod file_source;
 pub mod generate;
 pub mod generated;
+pub mod google;
 pub mod input;
 pub mod join;
 pub mod options;

@@ -1,10 +1,13 @@
 //! The program's flags, named as Beam names them.
 
+mod google;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 
+pub use self::google::Google;
 use super::pipeline::Settings;
 
 /// The default of `--input`: the sample data that comes with the example.
@@ -17,7 +20,8 @@ const SAMPLE: &str = concat!(
 ///
 /// A publisher puts the lines of --input onto a topic; the pipeline reads the topic's subscription, keeps messages and
 /// order events in base tables, gathers each order's visits, joins them with the order's city, and keeps a final table
-/// up to date. Everything runs in this process: topic and warehouse are stand-ins for Pub/Sub and BigQuery.
+/// up to date. Everything runs in this process: topic and warehouse are stand-ins for Pub/Sub and BigQuery, which
+/// --input_subscription and --bq_dataset name instead.
 ///
 /// Snapshots in --state_dir hold how far it has come. However a run ends before its input does (Ctrl-C, SIGTERM,
 /// kill -9, an error), the same command goes on from the last one, says so, and nothing is lost or there twice. After a
@@ -111,6 +115,10 @@ pub struct Options {
     /// How many conversations to generate [default with --seed: 400]
     #[arg(long, value_name = "N")]
     pub conversations: Option<u32>,
+
+    /// What is used on Google Cloud.
+    #[command(flatten)]
+    pub google: Google,
 }
 
 /// With more threads than this, elements are handed from one to another for longer than they are worked on.
@@ -204,12 +212,17 @@ impl Options {
         Settings {
             max_disorder: self.max_disorder,
             allowed_lateness: self.allowed_lateness,
+            stop_when_idle: self.google.stop_when_idle,
+            keeps_versions: self.google.bq_dataset.is_some(),
             ..Settings::default()
         }
     }
 
     /// Names the input, for messages.
     pub fn input_name(&self) -> String {
+        if let Some(subscription) = &self.google.input_subscription {
+            return format!("subscription {subscription}");
+        }
         match (self.generated(), self.input.as_str()) {
             (Some((seed, conversations)), _) => {
                 format!("{conversations} conversations generated from seed {seed}")
@@ -217,6 +230,11 @@ impl Options {
             (None, "-") => "standard input".to_owned(),
             (None, file) => file.to_owned(),
         }
+    }
+
+    /// Tells whether the tables are read when the run has ended: a dataset's may be of any size, so only on request.
+    pub fn reads_tables(&self) -> bool {
+        self.google.bq_dataset.is_none() || self.output.is_some()
     }
 
     /// Returns where the final table goes.

@@ -52,6 +52,10 @@ pub struct Settings {
     pub allowed_lateness: Duration,
     /// Whether the base tables are written. The final table does not need them.
     pub base_tables: bool,
+    /// After how long without a message a subscription counts as read to its end; else never.
+    pub stop_when_idle: Option<Duration>,
+    /// Whether the final table keeps every version of a row, with a view of the latest, as an append-only table must.
+    pub keeps_versions: bool,
 }
 
 impl Default for Settings {
@@ -60,6 +64,8 @@ impl Default for Settings {
             max_disorder: Duration::from_secs(60),
             allowed_lateness: Duration::from_secs(24 * 3600),
             base_tables: true,
+            stop_when_idle: None,
+            keeps_versions: false,
         }
     }
 }
@@ -90,12 +96,7 @@ pub fn build<D: Sink<Item = BadRecord>>(
         let _ = joined.unmatched.filter(UNMATCHED, |_: &Unmatched| false);
         let _ = joined.silent.filter(SILENT, |_: &i64| false);
 
-        let rows = TableSink::upsert(
-            Arc::clone(warehouse),
-            tables::FINAL,
-            tables::final_schema(),
-            tables::final_row,
-        );
+        let rows = tables::final_sink(Arc::clone(warehouse), settings.keeps_versions);
         let written = joined.complete.write("WriteFinal", rows);
         let mut lost = vec![joined.dead_letters, written.refused];
         if settings.base_tables {
@@ -112,11 +113,14 @@ pub fn build<D: Sink<Item = BadRecord>>(
 fn read(p: &Pipeline, input: Input, settings: &Settings) -> PCollection<Record> {
     match input {
         Input::Subscription { service, name } => {
-            let source = PubSubSource::new(service, name)
+            let mut source = PubSubSource::new(service, name)
                 .id_attribute(ID_ATTRIBUTE)
                 .remember_ids(REMEMBER_IDS)
                 .max_disorder(settings.max_disorder)
                 .timestamp_with(|message| Record::from_message(message).event_time());
+            if let Some(quiet) = settings.stop_when_idle {
+                source = source.stop_when_idle(quiet);
+            }
             p.read("ReadSubscription", source)
                 .map("Record", |message: Message| Record::from_message(&message))
         }

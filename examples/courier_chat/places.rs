@@ -57,7 +57,8 @@ fn decompressed(input: impl Read + Send + 'static, name: &str) -> Box<dyn Read +
 
 /// Tells whether the input may keep its reader waiting: standard input does, and a pipe of another name.
 pub fn may_wait(options: &Options) -> bool {
-    options.generated().is_none() && !Path::new(&options.input).is_file()
+    let publishes = options.google.input_subscription.is_none();
+    publishes && options.generated().is_none() && !Path::new(&options.input).is_file()
 }
 
 /// Finds out whether the result files could be written, so that nobody hears of it after hours of work.

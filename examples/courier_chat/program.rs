@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pipeline_core::prelude::*;
 use pipeline_core::runners::direct::Resumed;
-use pipeline_gcp::bigquery::{BigQuery, BigQueryError, BigQueryErrorKind, LocalWarehouse};
+use pipeline_gcp::bigquery::{BigQueryError, BigQueryErrorKind, LocalWarehouse};
 use pipeline_gcp::pubsub::PubSub;
 
 use super::feed::{self, Feed, Publisher, SUBSCRIPTION};
@@ -16,11 +16,11 @@ use super::input::LineCounts;
 use super::options::Options;
 use super::pipeline::{Input, build};
 use super::places::{may_wait, open_input, try_outputs, write_whole};
-use super::position::{Position, Saver};
+use super::position::{Position, SavedPosition, Saver};
 use super::progress::Progress;
 use super::report::{Report, agreement};
 use super::stop::{Signal, stop_on_signal};
-use super::{csv, draw, state, tables};
+use super::{csv, draw, google, state, tables};
 
 /// How the program ended, if not by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         print(draw::draw(options)?)?;
         return Ok(Ending::Finished);
     }
+    if options.google.publish {
+        print(google::publish(options)?)?;
+        return Ok(Ending::Finished);
+    }
     if options.drain {
         if let Some(drained) = state::drain_running(options)? {
             print(drained)?;
@@ -57,12 +61,18 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         .enable_all()
         .build()
         .map_err(|error| format!("the tokio runtime cannot start: {error}"))?;
-    let open = if options.drain {
+    let services = google::connect(options)?;
+    let open = if options.drain || services.subscription.is_some() {
         let nothing: OpenInput = Arc::new(|| Ok(Box::new(std::io::empty())));
         nothing
     } else {
         open_input(options)?
     };
+    if services.tables.is_some() {
+        // Else the warehouse makes it.
+        let made = std::fs::create_dir_all(&options.warehouse);
+        made.map_err(|error| format!("--warehouse {}: {error}", options.warehouse.display()))?;
+    }
     try_outputs(options)?;
 
     let mut runner = DirectRunner::new();
@@ -81,10 +91,16 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     let stopped_by = stop_on_signal(&runtime, stop.clone(), progress.clone());
     let stopped_by = stopped_by.map_err(|error| format!("signals cannot be heard: {error}"))?;
 
-    let warehouse = LocalWarehouse::open(&options.warehouse).map_err(not_opened)?;
-    let warehouse: Arc<dyn BigQuery> = Arc::new(warehouse);
-    let in_warehouse = |error| format!("{error} (warehouse {})", options.warehouse.display());
-    let prepared = runtime.block_on(prepare(&*warehouse));
+    let warehouse = match services.tables {
+        Some(tables) => tables,
+        None => Arc::new(LocalWarehouse::open(&options.warehouse).map_err(not_opened)?),
+    };
+    let in_warehouse = |error| match &options.google.bq_dataset {
+        Some(dataset) => format!("{error} (--bq_dataset {dataset})"),
+        None => format!("{error} (warehouse {})", options.warehouse.display()),
+    };
+    let settings = options.settings();
+    let prepared = runtime.block_on(tables::prepare(&*warehouse, settings.keeps_versions));
     prepared.map_err(in_warehouse)?;
 
     let snapshots = if options.takes_snapshots() {
@@ -111,7 +127,10 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     if drains {
         stop.drain();
     }
-    let taking = Taking::begin(options, behind, drains, open, &counts)?;
+    let taking = match services.subscription {
+        Some((service, name)) => Taking::subscribed(service, name),
+        None => Taking::begin(options, behind, drains, open, &counts)?,
+    };
     if let Some(snapshots) = snapshots {
         let saver = Saver {
             flags: state::flags(options),
@@ -125,6 +144,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         runner = runner.snapshots(&snapshots);
     }
 
+    let publishes = matches!(taking.from, From::Topic(_));
     let feed = runtime.block_on(Feed::create(Arc::clone(&taking.position)));
     let feed = feed.map_err(|error| error.to_string())?;
     let (input, publish) = match taking.from {
@@ -133,10 +153,11 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
             let name = SUBSCRIPTION.into();
             (Input::Subscription { service, name }, Some(publish))
         }
+        From::Subscription(service, name) => (Input::Subscription { service, name }, None),
         From::File(source) => (Input::File(source), None),
     };
     let dead_letters = TextSink::dead_letters(options.dead_letter_output());
-    let pipeline = build(input, &warehouse, dead_letters, &options.settings());
+    let pipeline = build(input, &warehouse, dead_letters, &settings);
     let pipeline = pipeline.map_err(|error| error.to_string())?;
     // A run that is refused has not gone on.
     let refused = runner.check(&pipeline);
@@ -177,11 +198,16 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     };
     let result = ran.map_err(|error| format!("{error}\n{}", how_to_go_on(options)))?;
 
-    let rows = runtime.block_on(tables::final_rows(&*warehouse));
-    let rows = rows.map_err(in_warehouse)?;
-    let mut file = Vec::new();
-    csv::write_rows(&mut file, rows.iter().cloned()).map_err(|error| error.to_string())?;
-    write_whole(&options.output(), &file)?;
+    let rows = if options.reads_tables() {
+        let rows = runtime.block_on(tables::final_rows(&*warehouse, settings.keeps_versions));
+        let rows = rows.map_err(in_warehouse)?;
+        let mut file = Vec::new();
+        csv::write_rows(&mut file, rows.iter().cloned()).map_err(|error| error.to_string())?;
+        write_whole(&options.output(), &file)?;
+        rows
+    } else {
+        Vec::new()
+    };
     let ending = match result.end() {
         End::Finished => Ending::Finished,
         End::Stopped { .. } | End::Suspended { .. } => {
@@ -189,8 +215,9 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         }
     };
     // With visits open the two cannot agree, and whoever stops a run does not want to wait.
-    let agreement = if ending == Ending::Finished {
-        let agreement = runtime.block_on(agreement(&*warehouse));
+    let agreement = if ending == Ending::Finished && options.reads_tables() {
+        let agreement = agreement(&*warehouse, settings.keeps_versions);
+        let agreement = runtime.block_on(agreement);
         Some(agreement.map_err(in_warehouse)?)
     } else {
         None
@@ -202,7 +229,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         result: &result,
         rows: &rows,
         counts,
-        topic: options.streaming.then(|| feed.counters()).transpose()?,
+        topic: publishes.then(|| feed.counters()).transpose()?,
         drained: stop.is_draining(),
         agreement,
     })?;
@@ -218,10 +245,20 @@ struct Taking {
 enum From {
     /// What is published, if anything is.
     Topic(Option<feed::Input>),
+    /// A subscription that others publish to.
+    Subscription(Arc<dyn PubSub>, String),
     File(FileSource),
 }
 
 impl Taking {
+    /// Takes what a subscription delivers: it knows itself what has been acknowledged.
+    fn subscribed(service: Arc<dyn PubSub>, name: String) -> Self {
+        Taking {
+            position: Arc::new(Position::at(SavedPosition::default())),
+            from: From::Subscription(service, name),
+        }
+    }
+
     /// Begins at the beginning of the input, or behind what is in the snapshot.
     fn begin(
         options: &Options,
@@ -318,19 +355,4 @@ fn print(text: impl Display) -> Result<(), Message> {
         }
         _ => Ok(()),
     }
-}
-
-/// Creates what is not there: a table of another schema is found out before anything is read.
-async fn prepare(warehouse: &dyn BigQuery) -> Result<(), Message> {
-    let tables = [
-        (tables::CONVERSATIONS, tables::conversations_schema()),
-        (tables::ORDERS, tables::orders_schema()),
-        (tables::FINAL, tables::final_schema()),
-    ];
-    for (table, schema) in tables {
-        let created = warehouse.create_table_if_needed(table, &schema).await;
-        created.map_err(|error| error.to_string())?;
-    }
-    let created = warehouse.create_view(tables::VIEW_SQL).await;
-    created.map_err(|error| error.to_string())
 }

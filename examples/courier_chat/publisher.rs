@@ -79,17 +79,7 @@ pub async fn publish_and_tell<R: BufRead>(
                 });
             }
             Ok(None) => return Ok(lines.counts()),
-            Ok(Some(Line::TooLong { id, prefix, length })) => (
-                id,
-                NewMessage::new(Bytes::copy_from_slice(prefix))
-                    .attribute(ID_ATTRIBUTE, id.to_string())
-                    .attribute(LENGTH_ATTRIBUTE, length.to_string()),
-            ),
-            Ok(Some(Line::Record { id, bytes })) => (
-                id,
-                NewMessage::new(Bytes::copy_from_slice(bytes))
-                    .attribute(ID_ATTRIBUTE, id.to_string()),
-            ),
+            Ok(Some(line)) => message(&line),
         };
         if !interval.is_zero() {
             tokio::time::sleep_until(next).await;
@@ -103,5 +93,19 @@ pub async fn publish_and_tell<R: BufRead>(
                 line: id.number(),
                 error,
             })?;
+    }
+}
+
+/// Makes the message of a line, with its id.
+pub fn message(line: &Line<'_>) -> (LineId, NewMessage) {
+    let of = |id: &LineId, bytes: &[u8]| {
+        NewMessage::new(Bytes::copy_from_slice(bytes)).attribute(ID_ATTRIBUTE, id.to_string())
+    };
+    match line {
+        Line::Record { id, bytes } => (*id, of(id, bytes)),
+        Line::TooLong { id, prefix, length } => (
+            *id,
+            of(id, prefix).attribute(LENGTH_ATTRIBUTE, length.to_string()),
+        ),
     }
 }

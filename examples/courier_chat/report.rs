@@ -18,6 +18,9 @@ use super::pipeline::{SILENT, UNMATCHED};
 use super::places::may_wait;
 use super::tables;
 
+/// What the rows of the final table are called.
+const ROWS: &str = "conversations in the final table";
+
 /// The number of conversations that are shown.
 const SHOWN: usize = 8;
 
@@ -35,13 +38,16 @@ pub struct Agreement {
 ///
 /// # Errors
 /// The warehouse cannot answer.
-pub async fn agreement(warehouse: &dyn BigQuery) -> Result<Agreement, String> {
+pub async fn agreement(
+    warehouse: &dyn BigQuery,
+    keeps_versions: bool,
+) -> Result<Agreement, String> {
     let query = async |sql: String| {
         let result = warehouse.query(&sql).await;
         result.map(|r| r.rows).map_err(|error| error.to_string())
     };
     let view = query(format!("SELECT * FROM {} ORDER BY order_id", tables::VIEW)).await?;
-    let (except, table) = ("* EXCEPT (version)", tables::FINAL);
+    let (except, table) = ("* EXCEPT (version)", tables::latest(keeps_versions));
     let table = query(format!("SELECT {except} FROM {table} ORDER BY order_id")).await?;
     let mut base_rows = 0;
     for table in [tables::CONVERSATIONS, tables::ORDERS] {
@@ -193,7 +199,7 @@ impl Report<'_> {
                 "orders without a partner",
                 metrics.get(UNMATCHED, ELEMENTS_IN),
             ),
-            ("conversations in the final table", self.rows.len() as u64),
+            (ROWS, self.rows.len() as u64),
             ("blank lines skipped", counts.blank),
             ("carriage returns stripped", counts.carriage_returns),
             ("byte order marks stripped", counts.byte_order_marks),
@@ -213,7 +219,9 @@ impl Report<'_> {
                 ("the longest pause for one, in ms", longest),
             ]
         });
-        for (name, number) in lines.into_iter().chain(topic).chain(snapshots) {
+        let read = self.options.reads_tables();
+        let lines = lines.into_iter().filter(|(name, _)| read || *name != ROWS);
+        for (name, number) in lines.chain(topic).chain(snapshots) {
             table.add_row([name.to_owned(), number.to_string()]);
         }
         if let Some(column) = table.column_mut(1) {
@@ -281,7 +289,9 @@ impl Report<'_> {
     fn places(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = self.options;
         writeln!(f, "\ninput         {}", options.input_name())?;
-        writeln!(f, "final table   {}", options.output().display())?;
+        if options.reads_tables() {
+            writeln!(f, "final table   {}", options.output().display())?;
+        }
         writeln!(
             f,
             "dead letters  {}",
@@ -289,6 +299,17 @@ impl Report<'_> {
         )?;
         if options.takes_snapshots() {
             writeln!(f, "snapshots     {}", options.state_dir().display())?;
+        }
+        if let Some(dataset) = &options.google.bq_dataset {
+            return writeln!(
+                f,
+                "dataset       {dataset}\n  tables      {}, {}, {}\n  views       {}, {}",
+                tables::CONVERSATIONS,
+                tables::ORDERS,
+                tables::FINAL,
+                tables::LATEST,
+                tables::VIEW
+            );
         }
         writeln!(f, "warehouse     {}", options.warehouse.display())?;
         let (conversations, orders, last) = (tables::CONVERSATIONS, tables::ORDERS, tables::FINAL);

@@ -19,15 +19,18 @@ pub const INPUT: &str = "input";
 /// The flags that must be the same when a run goes on, with their values.
 pub fn flags(options: &Options) -> Vec<(String, String)> {
     let path = |path: &Path| real(path).display().to_string();
-    let input = if options.generated().is_none() && Path::new(&options.input).is_file() {
+    let reads_file = options.google.input_subscription.is_none() && options.generated().is_none();
+    let input = if reads_file && Path::new(&options.input).is_file() {
         path(Path::new(&options.input))
     } else {
         options.input_name()
     };
+    let dataset = options.google.bq_dataset.clone().unwrap_or_default();
     [
         ("--input", input),
         ("--streaming", options.streaming.to_string()),
         ("--warehouse", path(&options.warehouse)),
+        ("--bq_dataset", dataset),
         ("--dead_letter_output", path(&options.dead_letter_output())),
     ]
     .map(|(flag, value)| (flag.to_owned(), value))

@@ -1,6 +1,8 @@
 //! The tables: their columns, and the rows that go into them.
 
-use pipeline_gcp::bigquery::{BigQuery, Column, ColumnType, Row, TableSchema, Value};
+use std::sync::Arc;
+
+use pipeline_gcp::bigquery::{BigQuery, Column, ColumnType, Row, TableSchema, TableSink, Value};
 
 use super::conversation::ConversationRow;
 use super::event::{ChatMessage, OrderEvent};
@@ -13,6 +15,10 @@ pub const CONVERSATIONS: &str = "conversations";
 pub const ORDERS: &str = "orders";
 /// The final table: one row an order, computed by the pipeline.
 pub const FINAL: &str = "customer_courier_conversations";
+/// The latest version of each of its rows, where the table keeps all of them.
+pub const LATEST: &str = "customer_courier_conversations_latest";
+/// That view.
+pub const LATEST_SQL: &str = include_str!("customer_courier_conversations_latest.sql");
 /// The same table as a view over the base tables.
 pub const VIEW: &str = "customer_courier_conversations_view";
 /// The view, as BigQuery gets it and as the embedded warehouse runs it.
@@ -85,12 +91,12 @@ pub fn orders_row(order: &Identified<OrderEvent>) -> Row {
     .with_id(id.as_str())
 }
 
-/// Returns the columns of [`FINAL`].
-pub fn final_schema() -> TableSchema {
+/// Returns the columns of [`FINAL`]: keyed by order, or with all versions of a row.
+pub fn final_schema(keeps_versions: bool) -> TableSchema {
     let nullable = |name, column_type, description| {
         Column::nullable(name, column_type).description(description)
     };
-    TableSchema::new([
+    let schema = TableSchema::new([
         int("order_id", "The order"),
         text("city_code", "The city where it is delivered"),
         nullable(
@@ -124,8 +130,47 @@ pub fn final_schema() -> TableSchema {
             "version",
             "How many messages and order events the row is made of",
         ),
-    ])
-    .keyed_by("order_id", "version")
+    ]);
+    if keeps_versions {
+        schema
+    } else {
+        schema.keyed_by("order_id", "version")
+    }
+}
+
+/// Makes the sink of [`FINAL`].
+pub fn final_sink(service: Arc<dyn BigQuery>, keeps_versions: bool) -> TableSink<ConversationRow> {
+    let schema = final_schema(keeps_versions);
+    if keeps_versions {
+        let row = |row: &ConversationRow| {
+            final_row(row).with_id(format!("{}-{}", row.order_id, row.version))
+        };
+        TableSink::append(service, FINAL, schema, row)
+    } else {
+        TableSink::upsert(service, FINAL, schema, final_row)
+    }
+}
+
+/// Creates what is not there: a table of another schema is found out before anything is read.
+///
+/// # Errors
+/// The service refuses a table or a view.
+pub async fn prepare(service: &dyn BigQuery, keeps_versions: bool) -> Result<(), String> {
+    let tables = [
+        (CONVERSATIONS, conversations_schema()),
+        (ORDERS, orders_schema()),
+        (FINAL, final_schema(keeps_versions)),
+    ];
+    for (table, schema) in tables {
+        let created = service.create_table_if_needed(table, &schema).await;
+        created.map_err(|error| error.to_string())?;
+    }
+    let views = [Some(VIEW_SQL), keeps_versions.then_some(LATEST_SQL)];
+    for view in views.into_iter().flatten() {
+        let created = service.create_view(view).await;
+        created.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Makes the row of a conversation.
@@ -148,12 +193,21 @@ pub fn final_row(row: &ConversationRow) -> Row {
     ])
 }
 
+/// Names what shows one row an order.
+pub fn latest(keeps_versions: bool) -> &'static str {
+    if keeps_versions { LATEST } else { FINAL }
+}
+
 /// Reads the final table.
 ///
 /// # Errors
 /// The warehouse cannot answer, or a row is none that this program has written.
-pub async fn final_rows(warehouse: &dyn BigQuery) -> Result<Vec<ConversationRow>, String> {
-    let sql = format!("SELECT * FROM {FINAL} ORDER BY order_id");
+pub async fn final_rows(
+    warehouse: &dyn BigQuery,
+    keeps_versions: bool,
+) -> Result<Vec<ConversationRow>, String> {
+    let table = latest(keeps_versions);
+    let sql = format!("SELECT * FROM {table} ORDER BY order_id");
     let result = warehouse.query(&sql).await.map_err(|e| e.to_string())?;
     let names: Vec<&str> = result.columns.iter().map(|c| c.name.as_str()).collect();
     let rows = result.rows.iter().map(|values| {

@@ -50,7 +50,7 @@ pub struct Ran {
 impl Ran {
     /// The final table as the program writes it.
     pub fn csv(&self) -> String {
-        let rows = pollster::block_on(tables::final_rows(&*self.warehouse)).unwrap();
+        let rows = pollster::block_on(tables::final_rows(&*self.warehouse, false)).unwrap();
         let mut file = Vec::new();
         csv::write_rows(&mut file, rows).unwrap();
         String::from_utf8(file).unwrap()

@@ -9,6 +9,7 @@ mod epochs;
 mod googlesql;
 mod ndjson;
 mod pubsub_resume;
+mod pubsub_source;
 mod redelivery_damage;
 mod table_epochs;
 mod text_epochs;

@@ -19,6 +19,7 @@ mod matrix;
 mod memory;
 mod metrics;
 mod misuse;
+mod source_end;
 mod stop;
 mod support;
 mod transient;

@@ -70,6 +70,10 @@ pub(crate) struct Recovery {
 pub(crate) type SinkHook =
     Arc<dyn Fn(SinkTask) -> Pin<Box<dyn Future<Output = Result<u64>> + Send>> + Send + Sync>;
 
+/// Ends what a source holds outside the workers.
+pub(crate) type SourceHook =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
+
 /// A transform of the graph.
 pub(crate) struct Node {
     pub(crate) id: usize,
@@ -81,6 +85,7 @@ pub(crate) struct Node {
     pub(crate) outputs: Vec<CollectionId>,
     pub(crate) factory: Factory,
     pub(crate) sink: Option<SinkHook>,
+    pub(crate) source: Option<SourceHook>,
     pub(crate) kept: Kept,
     /// The file, or the pattern of files, that no other node may write.
     pub(crate) exclusive_path: Option<PathBuf>,
@@ -128,6 +133,7 @@ pub(crate) struct NodeSpec {
     pub(crate) outputs: Vec<OutputSpec>,
     pub(crate) factory: Factory,
     pub(crate) sink: Option<SinkHook>,
+    pub(crate) source: Option<SourceHook>,
     pub(crate) kept: Kept,
     pub(crate) exclusive_path: Option<PathBuf>,
 }
@@ -148,6 +154,7 @@ impl NodeSpec {
             outputs,
             factory: Arc::new(factory),
             sink: None,
+            source: None,
             kept: Kept::default(),
             exclusive_path: None,
         }
@@ -215,6 +222,7 @@ impl Graph {
             outputs: outputs.clone(),
             factory: spec.factory,
             sink: spec.sink,
+            source: spec.source,
             kept: spec.kept,
             exclusive_path: spec.exclusive_path,
         });

@@ -120,6 +120,14 @@ pub trait Source: Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Ends what the source holds outside its readers, once for each run, when all workers have ended,
+    /// however they have: connections, acknowledgements on their way. Nothing is read or acknowledged
+    /// any more. It may take 5 s; its error is the run's, unless that has one already. Default: nothing
+    /// to do.
+    fn close(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Says how a run with snapshots goes on after a crash. Default: [`Resume::Never`], and such a
     /// run refuses the source.
     fn resume(&self) -> Resume {

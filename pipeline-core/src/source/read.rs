@@ -41,7 +41,8 @@ impl Pipeline {
         let bounded = source.is_bounded();
         let source = Arc::new(source);
         let output = OutputSpec::of::<S::Item>(WindowingStrategy::default(), bounded);
-        let spec = NodeSpec::new(
+        let (closed, path) = (Arc::clone(&source), self.graph().path_of(name));
+        let mut spec = NodeSpec::new(
             name,
             Kind::Read,
             vec![],
@@ -51,6 +52,13 @@ impl Pipeline {
                 Ok(Lowered::root(read))
             },
         );
+        spec.source = Some(Arc::new(move || {
+            let (source, path) = (Arc::clone(&closed), path.clone());
+            Box::pin(async move {
+                let closed = source.close().await;
+                closed.map_err(|error| Error::source_failed("close", &path, error))
+            })
+        }));
         let ids = self.add(spec);
         self.collection(ids[0])
     }

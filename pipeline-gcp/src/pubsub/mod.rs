@@ -19,4 +19,4 @@ pub use error::{PubSubError, PubSubErrorKind};
 pub use local::{Counters, JournalEntry, LocalPubSub, Redelivery};
 pub use message::{InvalidMessage, Message, NewMessage};
 pub use service::{NotAcknowledged, PubSub, Pulled, ReceivedMessage, SubscriptionOptions};
-pub use source::{Deliveries, PubSubReader, PubSubSource};
+pub use source::{Deliveries, PubSubPart, PubSubReader, PubSubSource, ReadPubSub};

@@ -1,22 +1,30 @@
 //! Reads a subscription in a pipeline.
 
+mod deliveries;
+mod event_time;
 mod ids;
+mod intake;
 mod leases;
+mod read_pubsub;
+mod reader;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline_core::Result;
 use pipeline_core::prelude::*;
-use pipeline_core::source::{Position, Resume, WatermarkPolicy};
-use pipeline_core::{Counter, Result};
+use pipeline_core::source::Resume;
 
-use self::ids::{Ids, SavedIds};
-use self::leases::{AckIds, Leases};
-
-use super::error::PubSubError;
+pub use self::deliveries::Deliveries;
+pub(crate) use self::event_time::Envelope;
+use self::event_time::EventTime;
+use self::intake::Intake;
+pub use self::read_pubsub::ReadPubSub;
+pub use self::reader::PubSubReader;
+use self::reader::retried;
 use super::message::Message;
-use super::service::{PubSub, Pulled};
+use super::service::{PubSub, SubscriptionOptions};
 
 /// The default of [`PubSubSource::max_disorder`].
 pub const DEFAULT_MAX_DISORDER: Duration = Duration::from_secs(60);
@@ -30,56 +38,97 @@ pub const FORGOTTEN_IDS: &str = "forgotten_ids";
 /// The counter of messages that were dropped because their id had been taken in before.
 pub const DUPLICATES: &str = "duplicates";
 
-type TimestampWith = Arc<dyn Fn(&Message) -> Option<Timestamp> + Send + Sync>;
+/// The counter of acknowledgements that the service is known not to have taken: the messages come again, and are known
+/// by their ids.
+pub const NOT_ACKNOWLEDGED: &str = "not_acknowledged";
 
-/// Reads the messages of one subscription; unbounded, until the subscription's topic is closed.
+/// Reads the messages of one subscription; unbounded, until the subscription's topic is closed or
+/// [nothing comes any more](Self::stop_when_idle).
 ///
-/// - **Time.** A message's event time is what [`timestamp_with`](Self::timestamp_with) says, or, where
-///   that is not set, its publish time. A message that it gives none takes the source's current
-///   watermark, and does not move it.
-/// - **Watermark.** The greatest event time so far less [`max_disorder`](Self::max_disorder).
-/// - **Identity.** A message whose id was taken in before is dropped, ahead of watermark and lateness, and
-///   counted (`duplicates`). The id is the [attribute](Self::id_attribute), or the message id where that is
-///   not set. It is remembered until the message is acknowledged, and [so long](Self::remember_ids) after it
-///   was taken in; then it is forgotten, and counted (`forgotten_ids`). It costs about 100 bytes.
+/// - **Time.** A message's event time is what its [attribute](Self::timestamp_attribute) or
+///   [`timestamp_with`](Self::timestamp_with) says, or, where neither is set, its publish time. A message that has none
+///   is a dead letter of [`read_pubsub`](ReadPubSub::read_pubsub). A plain `read` ends with an error where the
+///   attribute is missing or bad, and gives a message the source's watermark where the function gives it none. It
+///   never moves the watermark.
+/// - **Watermark.** The greatest event time so far, of all readers, less [`max_disorder`](Self::max_disorder).
+/// - **Identity.** A message whose id was taken in before, by whichever reader, is dropped, ahead of watermark and
+///   lateness, and counted (`duplicates`). The id is the [attribute](Self::id_attribute), or the message id where that
+///   is not set. It is remembered until the message is acknowledged, and [so long](Self::remember_ids) after that;
+///   then it is forgotten, and counted (`forgotten_ids`). It costs about 120 bytes. Another process that reads the
+///   same subscription knows nothing of it.
 /// - **Acknowledgement.** When the bundle that took the message in has ended and the sinks that its
 ///   effects went to have committed; in a run with snapshots when the sinks have committed its epoch. A
-///   duplicate is acknowledged in the same way. Until then the deadline is extended again and again. What is
-///   still out when the run ends is delivered again when its deadline passes.
+///   duplicate is acknowledged with the first delivery, if that has not been. Until then the deadline is extended
+///   again and again. What is still out when the run ends is given back. An acknowledgement that is known to have
+///   failed is counted (`not_acknowledged`), and the message is a duplicate when it comes again.
+/// - **Order.** The messages of an ordering key go to one reader, in the order in which the service brings them. A
+///   subscription that is [ordered](SubscriptionOptions::ordered) brings them in the order of publishing.
 /// - **Snapshots.** A snapshot holds the watermark and the ids, all of them: at 100,000 messages a second
 ///   that makes about 4 MB for each second that they are remembered. Their age is counted while jobs run.
 /// - **Errors.** What may pass is tried again after 100 ms, then after twice as long each time, ten
 ///   times in a row at most; anything else ends the job.
 ///
-/// One worker reads the subscription; [`reshuffle`](PCollection::reshuffle) behind it spreads the work
-/// (and then acknowledges when the other workers have been handed the elements, not when they have
-/// committed).
+/// One worker reads the subscription, or [several](Self::streams).
 #[derive(Clone)]
 pub struct PubSubSource {
     service: Arc<dyn PubSub>,
-    subscription: String,
-    timestamp_with: TimestampWith,
+    subscription: Arc<str>,
+    create: Option<(String, SubscriptionOptions)>,
+    event_time: EventTime,
     id_attribute: Option<String>,
     max_disorder: Duration,
     remember_ids: Duration,
     idle_after: Option<Duration>,
+    stop_when_idle: Option<Duration>,
+    streams: usize,
+    /// What has no event time is sorted out behind the source.
+    checked: bool,
+}
+
+/// One of the readers of a run.
+pub struct PubSubPart {
+    number: usize,
+    intake: Arc<Intake>,
 }
 
 impl PubSubSource {
     /// Reads `subscription`, which must exist when the pipeline runs.
-    pub fn new(service: Arc<dyn PubSub>, subscription: impl Into<String>) -> Self {
+    pub fn new(service: Arc<dyn PubSub>, subscription: impl Into<Arc<str>>) -> Self {
         PubSubSource {
             service,
             subscription: subscription.into(),
-            timestamp_with: Arc::new(|message| {
-                let millis = message.publish_time().timestamp_millis();
-                Some(Timestamp::from_millis(millis))
-            }),
+            create: None,
+            event_time: EventTime::Published,
             id_attribute: None,
             max_disorder: DEFAULT_MAX_DISORDER,
             remember_ids: DEFAULT_REMEMBER_IDS,
             idle_after: None,
+            stop_when_idle: None,
+            streams: 1,
+            checked: false,
         }
+    }
+
+    /// Creates the subscription to `topic` when the pipeline runs, unless it is there; it gets what is published from
+    /// then on. Default: it must be there.
+    #[must_use]
+    pub fn create_subscription_to(
+        mut self,
+        topic: impl Into<String>,
+        options: SubscriptionOptions,
+    ) -> Self {
+        self.create = Some((topic.into(), options));
+        self
+    }
+
+    /// Takes event times from the attribute of that name: a whole number of milliseconds since the epoch, or a time as
+    /// RFC 3339 has it, such as `2015-10-29T23:41:41.123Z`, of which digits beyond milliseconds are passed over.
+    ///
+    /// The rule is that of Beam's connectors (`timestamp_attribute`).
+    #[must_use]
+    pub fn timestamp_attribute(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.event_time = EventTime::Attribute(name.into());
+        self
     }
 
     /// Takes event times from `timestamp`; `None` stands for a message that has none.
@@ -88,7 +137,7 @@ impl PubSubSource {
         mut self,
         timestamp: impl Fn(&Message) -> Option<Timestamp> + Send + Sync + 'static,
     ) -> Self {
-        self.timestamp_with = Arc::new(timestamp);
+        self.event_time = EventTime::With(Arc::new(timestamp));
         self
     }
 
@@ -107,9 +156,12 @@ impl PubSubSource {
         self
     }
 
-    /// Remembers the ids of messages for so long after they were taken in, while the job runs; a message that
+    /// Remembers the ids of messages for so long after they were acknowledged, while the job runs; a message that
     /// is delivered again later is taken for a new one. What is not acknowledged is always remembered.
     /// Default: 10 min.
+    ///
+    /// Set it to more than the time within which publishers repeat themselves, and than the service's lease: an
+    /// acknowledgement that was lost shows when that has passed.
     #[must_use]
     pub fn remember_ids(mut self, time: Duration) -> Self {
         self.remember_ids = time;
@@ -123,11 +175,36 @@ impl PubSubSource {
         self.idle_after = Some(quiet);
         self
     }
+
+    /// Ends the source, and so the job in good order, when nothing has come for `quiet` and everything that has is
+    /// acknowledged. Default: it waits for ever.
+    #[must_use]
+    pub fn stop_when_idle(mut self, quiet: Duration) -> Self {
+        self.stop_when_idle = Some(quiet);
+        self
+    }
+
+    /// Sets the number of readers, so that as many workers read. Default: 1. A snapshot keeps the number that it was
+    /// taken with.
+    #[must_use]
+    pub fn streams(mut self, streams: usize) -> Self {
+        self.streams = streams.max(1);
+        self
+    }
+
+    /// Creates the subscription, if that was asked for.
+    async fn make_ready(&self) -> Result<()> {
+        if let Some((topic, options)) = &self.create {
+            let (service, name) = (&self.service, &self.subscription);
+            retried(|| service.create_subscription_with(name, topic, options)).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Source for PubSubSource {
     type Item = Message;
-    type Split = ();
+    type Split = PubSubPart;
     type Ack = Deliveries;
     type Reader = PubSubReader;
 
@@ -135,29 +212,36 @@ impl Source for PubSubSource {
         false
     }
 
-    fn split(&self, _desired: usize) -> Result<Vec<()>> {
-        Ok(vec![()])
+    fn split(&self, _desired: usize) -> Result<Vec<PubSubPart>> {
+        let intake = Intake::new(self.streams, self.max_disorder, self.remember_ids);
+        let intake = Arc::new(intake);
+        let part = |number| PubSubPart {
+            number,
+            intake: Arc::clone(&intake),
+        };
+        Ok((0..self.streams).map(part).collect())
     }
 
-    fn open(&self, (): (), context: &ReadContext) -> Result<PubSubReader> {
-        let mut policy = WatermarkPolicy::with_disorder(self.max_disorder);
-        let mut ids = Ids::new(self.remember_ids, context.counter(FORGOTTEN_IDS));
-        if let Some((latest, saved)) = context.position::<(Timestamp, SavedIds)>()? {
-            policy.observe(latest);
-            ids.restore(saved);
-        }
-        Ok(PubSubReader {
-            leases: Leases::start(&self.service, &self.subscription),
-            source: self.clone(),
-            policy,
-            ids,
-            duplicates: context.counter(DUPLICATES),
-        })
+    fn open(&self, part: PubSubPart, context: &ReadContext) -> Result<PubSubReader> {
+        PubSubReader::open(self, part, context)
     }
 
     async fn acknowledge(&self, acks: Vec<Deliveries>) -> Result<()> {
-        let ack_ids: Vec<String> = acks.into_iter().flat_map(Deliveries::into_ids).collect();
-        retried(|| self.service.acknowledge(&self.subscription, &ack_ids)).await
+        let ack_ids: Vec<String> = acks.iter().flat_map(|acks| acks.0.take()).collect();
+        if ack_ids.is_empty() {
+            return Ok(());
+        }
+        let (service, name) = (&self.service, &self.subscription);
+        let failed = retried(|| service.acknowledge_each(name, &ack_ids)).await?;
+        if let (false, Some(acks)) = (failed.is_empty(), acks.first()) {
+            acks.0.count_failed(failed.len() as u64);
+        }
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        let ended = self.service.end_pulling(&self.subscription).await;
+        ended.map_err(Error::connector)
     }
 
     fn resume(&self) -> Resume {
@@ -174,75 +258,6 @@ impl Source for PubSubSource {
 
     fn idle_after(&self) -> Option<Duration> {
         self.idle_after
-    }
-}
-
-/// Acknowledges what a pull gave; as long as it is held, the service is asked to wait.
-pub struct Deliveries(Arc<AckIds>);
-
-impl Deliveries {
-    fn into_ids(self) -> Vec<String> {
-        // Somebody who asks for more time may hold it for a moment.
-        Arc::try_unwrap(self.0).map_or_else(|held| held.0.clone(), |ids| ids.0)
-    }
-}
-
-/// Pulls messages for a [`PubSubSource`].
-pub struct PubSubReader {
-    source: PubSubSource,
-    policy: WatermarkPolicy,
-    ids: Ids,
-    leases: Arc<Leases>,
-    duplicates: Counter,
-}
-
-impl Reader<Message, Deliveries> for PubSubReader {
-    async fn read(&mut self, batch: &mut ReadBatch<Message, Deliveries>) -> Result<ReadStatus> {
-        let PubSubSource {
-            service,
-            subscription,
-            ..
-        } = &self.source;
-        let room = batch.room();
-        let received = match retried(|| service.pull(subscription, room)).await? {
-            Pulled::Messages(received) => received,
-            Pulled::Closed => return Ok(ReadStatus::Ended),
-        };
-        let mut ack_ids = Vec::with_capacity(received.len());
-        let mut bytes = 0;
-        self.ids.begin();
-        for received in received {
-            ack_ids.push(received.ack_id);
-            let message = received.message;
-            bytes += self.source.service.unacknowledged_size(&message);
-            if !self.ids.take_in(&self.source.identity(&message)) {
-                self.duplicates.add(1);
-                continue;
-            }
-            let timestamp = (self.source.timestamp_with)(&message);
-            if let Some(timestamp) = timestamp {
-                self.policy.observe(timestamp);
-            }
-            let timestamp = timestamp.unwrap_or_else(|| self.policy.watermark());
-            batch.push(message, timestamp);
-        }
-        let ack_ids = Arc::new(AckIds(ack_ids));
-        self.ids.until(&ack_ids);
-        self.leases.add(&ack_ids);
-        batch.acknowledge_sized(Deliveries(ack_ids), bytes);
-        Ok(ReadStatus::More)
-    }
-
-    fn watermark(&self) -> Timestamp {
-        self.policy.watermark()
-    }
-
-    fn position(&mut self) -> Result<Position> {
-        let source = &self.source;
-        // Such a service gives other messages the same ids in its next life.
-        let passing = source.service.replays();
-        let saved = self.ids.saved(|id| !passing || source.is_attribute(id));
-        Position::of(&(self.policy.latest(), saved))
     }
 }
 
@@ -265,26 +280,4 @@ impl PubSubSource {
     fn is_attribute(&self, id: &str) -> bool {
         self.id_attribute.is_some() && !id.starts_with(NO_ATTRIBUTE)
     }
-}
-
-/// The number of attempts at a call, and the pause after the first.
-const ATTEMPTS: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// Calls a service, again while its error may pass.
-async fn retried<T, F: Future<Output = std::result::Result<T, PubSubError>>>(
-    mut call: impl FnMut() -> F,
-) -> Result<T> {
-    let mut pause = FIRST_PAUSE;
-    for _ in 1..ATTEMPTS {
-        match call().await {
-            Err(error) if error.is_transient() => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-            result => return result.map_err(Error::connector),
-        }
-    }
-    let last = call().await;
-    last.map_err(|error| Error::connector(format!("{error} (after {ATTEMPTS} attempts)")))
 }

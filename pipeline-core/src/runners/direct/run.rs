@@ -215,6 +215,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         Err(_) if snapshots.is_some() => Ok(()),
         ended => finish(graph, runtime.handle(), SinkTask::Finish(ended.is_ok())),
     };
+    let closed = close_sources(graph, runtime.handle());
     // A task that a connector left behind must not hold up the end.
     runtime.shutdown_background();
     let Ended {
@@ -223,6 +224,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         suspended,
     } = ended?;
     finished?;
+    closed?;
     if let (Some(folder), Some((epoch, _)), false) = (&runner.snapshots, snapshots, suspended) {
         mark_finished(&run, folder, epoch + 1)?;
     }
@@ -308,9 +310,8 @@ fn finish(graph: &Graph, runtime: &tokio::runtime::Handle, task: SinkTask) -> Re
     result
 }
 
-/// Has a sink do something outside the workers, on a thread of its own: it is the user's code,
-/// which may hang. With `patience` it is not waited for longer than that. Returns what the hook
-/// does.
+/// Has a sink do something outside the workers; with `patience` it is not waited for longer than
+/// that. Returns what the hook does.
 pub(super) fn sink_task(
     path: &str,
     hook: &SinkHook,
@@ -324,11 +325,37 @@ pub(super) fn sink_task(
         SinkTask::Suspend => "suspend",
         SinkTask::Finish(_) => "finish",
     };
+    let (hook, runtime) = (Arc::clone(hook), runtime.clone());
+    aside(path, what, patience, move || runtime.block_on(hook(task)))
+}
+
+/// Lets every source end what it holds outside the workers; returns the first error.
+fn close_sources(graph: &Graph, runtime: &tokio::runtime::Handle) -> Result<()> {
+    let mut result = Ok(());
+    for node in &graph.nodes {
+        let Some(hook) = &node.source else { continue };
+        let (hook, runtime) = (Arc::clone(hook), runtime.clone());
+        let closed = aside(&node.path, "close", Some(GRACE), move || {
+            runtime.block_on(hook())
+        });
+        result = result.and(closed);
+    }
+    result
+}
+
+/// Runs a connector's code on a thread of its own: it may hang. With `patience` it is not waited
+/// for longer than that.
+fn aside<T: Send + 'static>(
+    path: &str,
+    what: &'static str,
+    patience: Option<Duration>,
+    run: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let (sender, done) = channel();
-    let (hook, runtime, owned_path) = (Arc::clone(hook), runtime.clone(), path.to_owned());
-    let thread = std::thread::Builder::new().name("pipeline-sink".to_owned());
+    let owned_path = path.to_owned();
+    let thread = std::thread::Builder::new().name("pipeline-aside".to_owned());
     let spawned = thread.spawn(move || {
-        let finished = at_transform(&owned_path, what, || runtime.block_on(hook(task)));
+        let finished = at_transform(&owned_path, what, run);
         // The receiver is gone only when nobody waits any more.
         let _ = sender.send(finished);
     });

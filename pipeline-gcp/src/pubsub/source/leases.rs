@@ -6,17 +6,17 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::deliveries::AckIds;
 use crate::pubsub::service::PubSub;
 
 /// The most deliveries that are extended by one request.
 const REQUEST: usize = 1_000;
 
-/// The ack ids of a pull. Whoever is to acknowledge them holds them.
-pub(super) struct AckIds(pub(super) Vec<String>);
-
 /// What is out: it is extended until nobody holds it any more, because it was acknowledged or the run is over.
 pub(super) struct Leases {
     out: Mutex<Vec<Lease>>,
+    /// Nothing is extended.
+    is_idle: bool,
 }
 
 struct Lease {
@@ -25,12 +25,16 @@ struct Lease {
 }
 
 impl Leases {
-    /// Begins to extend, on the runtime that the caller is in; without one nothing is.
+    /// Begins to extend, on the runtime that the caller is in; without one, or where the service's client does it,
+    /// nothing is.
     pub(super) fn start(service: &Arc<dyn PubSub>, subscription: &str) -> Arc<Leases> {
         let leases = Arc::new(Leases {
             out: Mutex::default(),
+            is_idle: service.extends_leases(),
         });
-        if let Ok(runtime) = Handle::try_current() {
+        if let Ok(runtime) = Handle::try_current()
+            && !service.extends_leases()
+        {
             let (service, subscription) = (Arc::clone(service), subscription.to_owned());
             runtime.spawn(Arc::clone(&leases).extend(service, subscription));
         }
@@ -39,6 +43,9 @@ impl Leases {
 
     /// Takes note of a pull.
     pub(super) fn add(&self, ids: &Arc<AckIds>) {
+        if self.is_idle {
+            return;
+        }
         let lease = Lease {
             ids: Arc::downgrade(ids),
             since: Instant::now(),
@@ -78,7 +85,7 @@ impl Leases {
             let Some(ids) = lease.ids.upgrade() else {
                 return false;
             };
-            due.extend_from_slice(&ids.0);
+            ids.add_to(&mut due);
             lease.since = now;
             true
         });

@@ -4,10 +4,15 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | `courier_chat` | the program on emulators: the expected table, also killed, with failing calls, a restarted service |
 //! | `faults` | servers that fail by script, and a proxy that has a share of calls fail |
 //! | `pubsub` | Pub/Sub: one contract for all services, and what happens when things fail |
 //! | `servers` | the emulators start, one process a test |
 
+#[path = "../program/child.rs"]
+#[allow(dead_code)]
+mod child;
+mod courier_chat;
 mod faults;
 mod pubsub;
 mod servers;

@@ -1,7 +1,6 @@
 //! Makes clients of what the flags name.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pipeline_gcp::bigquery::CloudBigQuery;
 use pipeline_gcp::cloud::Cloud;
@@ -13,9 +12,6 @@ use crate::courier_chat::file_source::lines;
 use crate::courier_chat::options::{Google, Options};
 use crate::courier_chat::places::open_input;
 use crate::courier_chat::program::Message;
-
-/// The ack deadline of a subscription that is created here: so long after a crash, what was out comes again.
-const ACK_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Connects to what the flags name; creates the subscription if a topic is named and it is not there.
 ///
@@ -31,13 +27,15 @@ pub fn connect(options: &Options) -> Result<Services, Message> {
     };
     let cloud = account(google)?;
     let name = google.resource("--input_subscription", "subscriptions", subscription)?;
-    let service: Arc<dyn PubSub> = Arc::new(CloudPubSub::new(&cloud, project_of(&name)));
+    let service = CloudPubSub::new(&cloud, project_of(&name)).lease(google.lease);
+    let service: Arc<dyn PubSub> = Arc::new(service);
     if let Some(topic) = &google.input_topic {
         let topic = google.resource("--input_topic", "topics", topic)?;
         let created = async {
-            let created = SubscriptionOptions::default().ack_deadline(ACK_DEADLINE);
-            let created = service.create_subscription_with(&name, &topic, &created);
-            created.await
+            let options = SubscriptionOptions::default().ack_deadline(google.lease);
+            service
+                .create_subscription_with(&name, &topic, &options)
+                .await
         };
         wait(created)?.map_err(|error| error.to_string())?;
     }

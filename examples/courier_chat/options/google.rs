@@ -8,7 +8,7 @@ use clap::Args;
 use super::interval;
 
 /// Names what the program uses on Google Cloud.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Google Cloud (cargo run --features gcp …)")]
 pub struct Google {
     /// Read this subscription, and publish nothing: projects/P/subscriptions/S, or S with --project
@@ -43,6 +43,11 @@ pub struct Google {
           requires = "input_subscription", value_parser = interval)]
     pub stop_when_idle: Option<Duration>,
 
+    /// For how long a message is leased, again and again until it is acknowledged: so long after a crash, what was out
+    /// comes again. From 10s to 600s
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = lease)]
+    pub lease: Duration,
+
     /// Key file of a service account [default: application default credentials]
     #[arg(
         long = "service_account_file",
@@ -50,6 +55,15 @@ pub struct Google {
         value_name = "FILE.json"
     )]
     pub service_account_file: Option<PathBuf>,
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = interval(text)?;
+    if (Duration::from_secs(10)..=Duration::from_secs(600)).contains(&lease) {
+        Ok(lease)
+    } else {
+        Err("Pub/Sub takes 10s to 600s".to_owned())
+    }
 }
 
 impl Google {
@@ -111,14 +125,16 @@ impl Google {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::courier_chat::options::Options;
 
     fn of(project: Option<&str>, dataset: Option<&str>) -> Google {
-        Google {
-            project: project.map(str::to_owned),
-            bq_dataset: dataset.map(str::to_owned),
-            ..Google::default()
-        }
+        let mut google = Options::parse_from(["courier_chat"]).google;
+        google.project = project.map(str::to_owned);
+        google.bq_dataset = dataset.map(str::to_owned);
+        google
     }
 
     #[test]

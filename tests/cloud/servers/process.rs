@@ -15,8 +15,12 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+/// Runs a server, and kills it when its own input ends: so it is gone with the test, even with one that is killed.
+const GUARD: &str = r#""$@" </dev/null & server=$!; cat >/dev/null; kill -9 $server; wait $server"#;
+
 /// A server that is killed when it is dropped.
 pub struct Process {
+    /// The shell that has it.
     child: Child,
     said: Arc<Mutex<String>>,
 }
@@ -25,23 +29,25 @@ impl Process {
     /// Starts a server and waits until it takes connections on all `ports`.
     ///
     /// # Panics
-    /// When it ends before, or does not listen in time; with what it said.
-    pub fn start(mut command: Command, ports: &[u16]) -> Process {
+    /// When it does not listen in time; with what it said.
+    pub fn start(server: Command, ports: &[u16]) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", GUARD, "sh"]).arg(server.get_program());
+        command.args(server.get_args());
         command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server starts");
         let said = Arc::new(Mutex::new(String::new()));
         keep(child.stdout.take(), &said);
         keep(child.stderr.take(), &said);
-        let mut process = Process { child, said };
+        let process = Process { child, said };
         let until = Instant::now() + START;
         while !ports.iter().all(|port| listens(*port)) {
-            let ended = process.child.try_wait().expect("the server's state");
             assert!(
-                ended.is_none() && Instant::now() < until,
-                "{command:?} does not listen ({ended:?}):\n{}",
+                Instant::now() < until,
+                "{server:?} does not listen:\n{}",
                 process.said()
             );
             std::thread::sleep(Duration::from_millis(20));
@@ -59,7 +65,7 @@ impl Process {
 
     /// Kills the server, as a crash would.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }

@@ -109,9 +109,9 @@ fn too_much(run: &Run, resident: u64, most: u64) -> Error {
     };
     Error::option(format!(
         "out of memory: the process holds {} MiB of the {} MiB that there are, and would soon be \
-         killed; {holder}. To have groups that do not fit kept on disk, {remedy}; groups in \
-         sessions, and the states of par_do_stateful, are not: for those use more memory, shorter \
-         windows, or a combine instead of a group_by_key",
+         killed; {holder}. To have groups that do not fit kept on disk, {remedy}; the states of \
+         par_do_stateful are not: for those, and for single groups that do not fit, use more \
+         memory, shorter windows, or a combine instead of a group_by_key",
         mib(resident),
         mib(most),
     ))

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use pipeline_core::prelude::*;
 
@@ -16,19 +17,50 @@ const KEYS: u64 = 5_000;
 
 const MIB: u64 = 1 << 20;
 
+/// How the records are grouped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Windows {
+    /// In one window, a record of each key before the next of any.
+    Global,
+    /// In sessions, a few keys at a time, as visits are.
+    Sessions,
+}
+
+impl Windows {
+    fn key(self, number: u64) -> u64 {
+        match self {
+            Windows::Global => number % KEYS,
+            Windows::Sessions => number / (RECORDS / KEYS),
+        }
+    }
+}
+
 /// Groups the records; returns the number of whole groups, and the sum of all numbers.
-fn grouped(runner: &DirectRunner) -> Result<(u64, u64), Error> {
+fn grouped(runner: &DirectRunner, windows: Windows) -> Result<(u64, u64), Error> {
     let whole = Arc::new(AtomicU64::new(0));
     let sum = Arc::new(AtomicU64::new(0));
     let (counted, summed) = (Arc::clone(&whole), Arc::clone(&sum));
     let pipeline = Pipeline::build(|p| {
-        p.read("Read", Flood::new(RECORDS, true))
-            .map("Wide", |n| (n % KEYS, format!("{n} {}", "x".repeat(WIDTH))))
+        let wide = p
+            .read("Read", Flood::new(RECORDS, true))
+            .map("Wide", move |n| {
+                (windows.key(n), format!("{n} {}", "x".repeat(WIDTH)))
+            });
+        let windowed = match windows {
+            Windows::Global => wide,
+            Windows::Sessions => {
+                wide.window_into("Visits", Sessions::with_gap(Duration::from_secs(60)))
+            }
+        };
+        windowed
             .group_by_key("Group")
             .filter("Whole", move |(key, values)| {
                 let number = |value: &String| value.split(' ').next().unwrap().parse().unwrap();
                 let numbers = values.iter().map(number);
-                let of_key = numbers.clone().filter(|n: &u64| n % KEYS == *key).count() as u64;
+                let of_key = numbers
+                    .clone()
+                    .filter(|n: &u64| windows.key(*n) == *key)
+                    .count() as u64;
                 counted.fetch_add(u64::from(of_key == RECORDS / KEYS), Ordering::Relaxed);
                 summed.fetch_add(numbers.sum(), Ordering::Relaxed);
                 false
@@ -41,9 +73,18 @@ fn grouped(runner: &DirectRunner) -> Result<(u64, u64), Error> {
 
 #[test]
 fn groups_of_300_mb_fit_into_160() {
+    fit("groups");
+}
+
+#[test]
+fn sessions_of_300_mb_fit_into_160() {
+    fit("sessions");
+}
+
+fn fit(what: &str) {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "memory::child", "--ignored", "--nocapture"])
-        .env("MEMORY_CHILD", "yes")
+        .env("MEMORY_CHILD", what)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -56,16 +97,18 @@ fn groups_of_300_mb_fit_into_160() {
 #[test]
 #[ignore = "is started by another test, in a process of its own"]
 fn child() {
-    if std::env::var("MEMORY_CHILD").is_err() {
-        return;
-    }
+    let windows = match std::env::var("MEMORY_CHILD").as_deref() {
+        Ok("sessions") => Windows::Sessions,
+        Ok(_) => Windows::Global,
+        Err(_) => return,
+    };
     let folder = tempfile::tempdir().unwrap();
     let spill = folder.path().join("spill");
     // What a killed job has left is not there any more.
     std::fs::create_dir_all(&spill).unwrap();
     std::fs::write(spill.join("left"), "by a job that was killed").unwrap();
     let runner = DirectRunner::new().workers(2).memory_limit(160 * MIB);
-    let grouped = grouped(&runner.spill_folder(&spill)).unwrap();
+    let grouped = grouped(&runner.spill_folder(&spill), windows).unwrap();
     assert_eq!(grouped, (KEYS, RECORDS * (RECORDS - 1) / 2));
     let peak = peak_memory();
     println!("peak {} MiB", peak / MIB);
@@ -76,7 +119,7 @@ fn child() {
 #[test]
 fn without_a_limit_the_job_ends_before_the_system_would_kill_it() {
     for runner in [DirectRunner::new().workers(2), DirectRunner::new().seed(7)] {
-        let error = grouped(&runner.machine_memory(30 * MIB))
+        let error = grouped(&runner.machine_memory(30 * MIB), Windows::Global)
             .unwrap_err()
             .to_string();
         for part in [

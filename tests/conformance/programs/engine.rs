@@ -36,7 +36,7 @@ pub fn run(program: &Program) -> Result<(Vec<Pane>, u64), Error> {
     let runner = match program.scheduler_seed % 8 {
         few @ 0..3 => runner.fire_at_once(few as usize),
         3 => runner.memory_limit(1),
-        4 => runner.memory_limit(1).fire_at_once(1),
+        few @ 4..6 => runner.memory_limit(1).fire_at_once(few as usize - 4),
         _ => runner,
     };
     let result = runner.run(&pipeline)?;

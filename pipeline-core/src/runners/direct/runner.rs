@@ -162,9 +162,13 @@ impl DirectRunner {
     ///
     /// The shares are those of all groupings and workers in the limit less 128 MiB (or a quarter of
     /// the limit, if that is more), by an estimate of what is held. Spilled are the groups of
-    /// `group_by_key`, `co_group_by_key` and the combines in windows that do not merge. Groups in
-    /// sessions, states of `par_do_stateful`, keys of more than 60 KiB, and what user code, sources
-    /// and sinks hold are not; a single group must fit into memory when it fires.
+    /// `group_by_key`, `co_group_by_key` and the combines. Groups in windows that do not merge are
+    /// not read again until their window fires. Of sessions (and other windows that merge, and with
+    /// the timestamp combiner `Latest`) the keys go that have not come for the longest; each comes
+    /// back whole with its next element, which is slow where most keys come again and again and
+    /// few fit into memory. States of `par_do_stateful`, keys of more than 60 KiB, and what user
+    /// code, sources and sinks hold are not spilled; a single group must fit into memory when it
+    /// fires.
     ///
     /// Default: no limit. A job is then ended, with an error, when the process has taken 92 % of
     /// the machine's or the control group's memory, where the system tells (Linux).

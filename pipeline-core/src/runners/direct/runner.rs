@@ -156,15 +156,16 @@ impl DirectRunner {
         self
     }
 
-    /// Keeps the process to about so many bytes of memory: what groupings hold beyond their share
-    /// goes to disk, and comes back when its window fires. It is slower, but alive. It needs the
-    /// feature `spill`, which is off by default: its store doubles the time of a first build.
+    /// Keeps the process to about so many bytes of memory: what groupings and stateful functions
+    /// hold beyond their share goes to disk, and comes back when its window fires, or with an
+    /// element or a timer of its key. It is slower, but alive. It needs the feature `spill`, which
+    /// is off by default: its store doubles the time of a first build.
     ///
-    /// The shares are those of all groupings and workers in the limit less 128 MiB (or a quarter of
-    /// the limit, if that is more), by an estimate of what is held. Spilled are the groups of
-    /// `group_by_key`, `co_group_by_key` and the combines in windows that do not merge. Groups in
-    /// sessions, states of `par_do_stateful`, keys of more than 60 KiB, and what user code, sources
-    /// and sinks hold are not; a single group must fit into memory when it fires.
+    /// The shares are those of all groupings, stateful functions and workers in the limit less 128
+    /// MiB (or a quarter of the limit, if that is more), by an estimate of what is held. Not on disk
+    /// are keys of more than 60 KiB, the timestamps at which timers hold the watermark, and what
+    /// user code, sources and sinks hold. All that one key has in one window must fit into memory
+    /// when it fires, or when an element or a timer comes for it: a bag that is larger does not.
     ///
     /// Default: no limit. A job is then ended, with an error, when the process has taken 92 % of
     /// the machine's or the control group's memory, where the system tells (Linux).

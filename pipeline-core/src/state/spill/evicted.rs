@@ -152,15 +152,16 @@ impl Evicted {
         Ok(bytes)
     }
 
-    /// Takes out what is kept for a key, if it is there: a look-up, and two if it is.
-    pub(crate) fn take(&mut self, key: &[u8]) -> Result<Option<Bytes>> {
+    /// Takes out what is kept for a key and when it was due, if it is there: a look-up, and two if it is.
+    pub(crate) fn take(&mut self, key: &[u8]) -> Result<Option<(Timestamp, Bytes)>> {
         let Some(areas) = self.areas.as_mut().filter(|_| self.len > 0) else {
             return Ok(None);
         };
         let Some(due) = areas.index.get(key)? else {
             return Ok(None);
         };
-        areas.record(time_of(&due)?, key);
+        let due = time_of(&due)?;
+        areas.record(due, key);
         let value = areas.queue.get(&areas.scratch)?;
         let value = value.ok_or_else(|| Error::internal("the state of a key is not in the store"));
         areas.coming = None;
@@ -168,7 +169,7 @@ impl Evicted {
         areas.forget(&record)?;
         areas.scratch = record;
         self.is_less()?;
-        value.map(Some)
+        Ok(Some((due, value?)))
     }
 
     /// Takes out the first key that is due before a time, if there is one.
@@ -279,14 +280,16 @@ struct Moving<T> {
     what: T,
 }
 
-impl<T> Batch<T> {
-    pub(crate) fn with_capacity(keys: usize) -> Self {
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
         Batch {
             keys: Vec::new(),
-            entries: Vec::with_capacity(keys),
+            entries: Vec::new(),
         }
     }
+}
 
+impl<T> Batch<T> {
     /// Adds a key, which `encode` appends. Returns whether it was: the store takes no key that is
     /// too long, and its state must stay where it is.
     pub(crate) fn add(

@@ -258,11 +258,11 @@ fn sorted<K: Key, S>(table: &crate::state::key_table::KeyTable<K, S>) -> Result<
     Ok((keys, order))
 }
 
-fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     encode_to(value, out).map_err(|error| Error::connector(error.to_string()))
 }
 
-fn decoded<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<T> {
+pub(super) fn decoded<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<T> {
     decode_strictly(&mut bytes).map_err(|error| Error::connector(error.to_string()))
 }
 

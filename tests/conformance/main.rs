@@ -2,6 +2,7 @@
 //!
 //! - `oracle`: the rules of grouping, recomputed naively; `programs` and `random_programs` hold
 //!   the engine against it.
+//! - `random_state`: state and timers against a model, in memory and on disk.
 //! - `windows`, `state`, `watermarks`, `lifting`, `combine_into`: one rule each test.
 //! - `transforms`: the values of the other transforms.
 //! - `replay`: seeds, the mode that encodes every edge, the law of keys; `lossy`: types that serde
@@ -27,6 +28,7 @@ mod lossy;
 mod oracle;
 mod programs;
 mod random_programs;
+mod random_state;
 mod replay;
 mod state;
 mod support;

@@ -118,13 +118,25 @@ fn script(stream: Scripts, key: u32, time: i64, script: Vec<Do>) -> Scripts {
     stream.element((key, script), at(time))
 }
 
-/// (what, timestamp) in the order of emission.
+/// (what, timestamp) in the order of emission: the same wherever state is, at once or in parts.
 fn told(stream: Scripts) -> Vec<(String, i64)> {
-    let (all, _) = run_seeded(|p| {
-        p.read("Stream", stream)
-            .par_do_stateful("Script", Script::declare)
+    let runner = DirectRunner::new().workers(1).seed(1);
+    let parts = runner.clone().fire_at_once(1);
+    let away = [runner.clone(), parts.clone()].map(|runner| runner.memory_limit(1));
+    let [plain, others @ ..] = [&runner, &parts, &away[0], &away[1]].map(|runner| {
+        let stream = stream.clone();
+        let (all, _) = run(runner, |p| {
+            p.read("Stream", stream)
+                .par_do_stateful("Script", Script::declare)
+        })
+        .unwrap();
+        lines(all)
     });
-    lines(all)
+    assert!(
+        others.iter().all(|told| *told == plain),
+        "{plain:?} {others:?}"
+    );
+    plain
 }
 
 fn lines(all: Vec<Timed<String>>) -> Vec<(String, i64)> {
@@ -313,19 +325,24 @@ fn a_hold_goes_when_the_timer_is_cleared_or_moved() {
     }
 }
 
-/// Runs scripts in windows of 10 ms with 5 ms of lateness.
+/// Runs scripts in windows of 10 ms with 5 ms of lateness, in memory and on disk.
 fn windowed(stream: Scripts, workers: usize) -> (Vec<(String, i64)>, u64, u64) {
     let runner = DirectRunner::new().workers(workers).seed(3);
-    let (all, result) = run(&runner, |p| {
-        let windows = WindowInto::new(FixedWindows::of(millis(10))).allowed_lateness(millis(5));
-        p.read("Stream", stream)
-            .window_into("Windows", windows)
-            .par_do_stateful("Script", Script::declare)
-    })
-    .unwrap();
-    let metrics = result.metrics();
-    let dropped = metrics.get("Script/Process", DROPPED_LATE);
-    (lines(all), dropped, metrics.total(DROPPED_LATE))
+    let [plain, away] = [&runner, &runner.clone().memory_limit(1)].map(|runner| {
+        let stream = stream.clone();
+        let (all, result) = run(runner, |p| {
+            let windows = WindowInto::new(FixedWindows::of(millis(10))).allowed_lateness(millis(5));
+            p.read("Stream", stream)
+                .window_into("Windows", windows)
+                .par_do_stateful("Script", Script::declare)
+        })
+        .unwrap();
+        let metrics = result.metrics();
+        let dropped = metrics.get("Script/Process", DROPPED_LATE);
+        (lines(all), dropped, metrics.total(DROPPED_LATE))
+    });
+    assert_eq!(plain, away);
+    plain
 }
 
 #[test]

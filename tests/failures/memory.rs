@@ -15,6 +15,10 @@ const RECORDS: u64 = 75_000;
 const WIDTH: usize = 4_000;
 const KEYS: u64 = 5_000;
 
+/// 180 MB: one record of most keys, and of some another, with which the first comes back.
+const KEPT: u64 = 45_000;
+const STATES: u64 = 40_000;
+
 const MIB: u64 = 1 << 20;
 
 /// How the records are grouped.
@@ -71,36 +75,104 @@ fn grouped(runner: &DirectRunner, windows: Windows) -> Result<(u64, u64), Error>
     Ok((whole.load(Ordering::Relaxed), sum.load(Ordering::Relaxed)))
 }
 
+/// Keeps every value of a key until its input has ended.
+#[derive(Clone)]
+struct Gather {
+    all: BagCell<String>,
+    end: EventTimer,
+}
+
+impl StatefulDoFn for Gather {
+    type Key = u64;
+    type Value = String;
+    type Outputs = Out<(u64, Vec<String>)>;
+
+    fn process(
+        &mut self,
+        _: &u64,
+        value: String,
+        state: &mut StateContext<'_>,
+        _: &mut Self::Outputs,
+    ) -> Result<(), BoxError> {
+        self.all.add(state, value);
+        self.end.set(state, Timestamp::END_OF_GLOBAL_WINDOW);
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        key: &u64,
+        _: EventTimer,
+        state: &mut StateContext<'_>,
+        out: &mut Self::Outputs,
+    ) -> Result<(), BoxError> {
+        out.emit((*key, self.all.take(state)));
+        Ok(())
+    }
+}
+
+/// Does what [`grouped`] does by a function that keeps state.
+fn kept(runner: &DirectRunner) -> Result<(u64, u64), Error> {
+    let whole = Arc::new(AtomicU64::new(0));
+    let sum = Arc::new(AtomicU64::new(0));
+    let (counted, summed) = (Arc::clone(&whole), Arc::clone(&sum));
+    let pipeline = Pipeline::build(|p| {
+        p.read("Read", Flood::new(RECORDS, true))
+            .map("Wide", |n| {
+                (n % STATES, format!("{n} {}", "x".repeat(WIDTH)))
+            })
+            .par_do_stateful("Gather", |cells| Gather {
+                all: cells.bag("all"),
+                end: cells.event_timer("end"),
+            })
+            .filter("Whole", move |(key, values)| {
+                let number = |value: &String| value.split(' ').next().unwrap().parse().unwrap();
+                let mut numbers: Vec<u64> = values.iter().map(number).collect();
+                summed.fetch_add(numbers.iter().sum(), Ordering::Relaxed);
+                numbers.sort_unstable();
+                let all = (*key..KEPT).step_by(STATES as usize);
+                counted.fetch_add(u64::from(all.eq(numbers)), Ordering::Relaxed);
+                false
+            })
+            .check("Nothing", |all| assert_eq!(all.len(), 0));
+    })?;
+    runner.run(&pipeline)?;
+    Ok((whole.load(Ordering::Relaxed), sum.load(Ordering::Relaxed)))
+}
+
 #[test]
 fn groups_of_300_mb_fit_into_160() {
-    fit("groups");
+    fits("groups");
 }
 
 #[test]
 fn sessions_of_300_mb_fit_into_160() {
-    fit("sessions");
+    fits("sessions");
 }
 
-fn fit(what: &str) {
+#[test]
+fn state_of_180_mb_fits_into_160() {
+    fits("state");
+}
+
+fn fits(case: &str) {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "memory::child", "--ignored", "--nocapture"])
-        .env("MEMORY_CHILD", what)
+        .env("MEMORY_CHILD", case)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{errors}");
     assert!(said.contains("peak "), "the child has not run: {said}");
-    println!("{said}");
+    println!("{case}: {said}");
 }
 
 #[test]
 #[ignore = "is started by another test, in a process of its own"]
 fn child() {
-    let windows = match std::env::var("MEMORY_CHILD").as_deref() {
-        Ok("sessions") => Windows::Sessions,
-        Ok(_) => Windows::Global,
-        Err(_) => return,
+    let Ok(case) = std::env::var("MEMORY_CHILD") else {
+        return;
     };
     let folder = tempfile::tempdir().unwrap();
     let spill = folder.path().join("spill");
@@ -108,8 +180,13 @@ fn child() {
     std::fs::create_dir_all(&spill).unwrap();
     std::fs::write(spill.join("left"), "by a job that was killed").unwrap();
     let runner = DirectRunner::new().workers(2).memory_limit(160 * MIB);
-    let grouped = grouped(&runner.spill_folder(&spill), windows).unwrap();
-    assert_eq!(grouped, (KEYS, RECORDS * (RECORDS - 1) / 2));
+    let runner = runner.spill_folder(&spill);
+    let (came, keys, records) = match case.as_str() {
+        "state" => (kept(&runner), STATES, KEPT),
+        "sessions" => (grouped(&runner, Windows::Sessions), KEYS, RECORDS),
+        _ => (grouped(&runner, Windows::Global), KEYS, RECORDS),
+    };
+    assert_eq!(came.unwrap(), (keys, records * (records - 1) / 2));
     let peak = peak_memory();
     println!("peak {} MiB", peak / MIB);
     assert!(peak < 160 * MIB, "{} MiB", peak / MIB);
@@ -118,17 +195,15 @@ fn child() {
 
 #[test]
 fn without_a_limit_the_job_ends_before_the_system_would_kill_it() {
-    for runner in [DirectRunner::new().workers(2), DirectRunner::new().seed(7)] {
-        let error = grouped(&runner.machine_memory(30 * MIB), Windows::Global)
-            .unwrap_err()
-            .to_string();
-        for part in [
-            "out of memory",
-            "of the 30 MiB",
-            "'Group/Group'",
-            "memory_limit",
-        ] {
-            assert!(error.contains(part), "{part}: {error}");
+    type Job = fn(&DirectRunner) -> Result<(u64, u64), Error>;
+    let groups: Job = |runner| grouped(runner, Windows::Global);
+    for (job, holder) in [(groups, "'Group/Group'"), (kept, "'Gather/Process'")] {
+        for runner in [DirectRunner::new().workers(2), DirectRunner::new().seed(7)] {
+            let error = job(&runner.machine_memory(30 * MIB)).unwrap_err();
+            let error = error.to_string();
+            for part in ["out of memory", "of the 30 MiB", holder, "memory_limit"] {
+                assert!(error.contains(part), "{part}: {error}");
+            }
         }
     }
 }

@@ -255,9 +255,11 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
                 }
                 Ok(())
             });
-        // In some lives all groups of windows are on disk, and firings go out in parts.
+        // In some lives all groups and all state are on disk, and firings go out in parts.
         if bundle % 3 == 0 {
-            runner = runner.memory_limit(1).fire_at_once(1);
+            let spill = folder.path().join("spill");
+            runner = runner.memory_limit(1).spill_folder(spill);
+            runner = runner.fire_at_once(1);
         }
         if by == By::Seed {
             runner = runner.seed(random.below(u64::MAX));

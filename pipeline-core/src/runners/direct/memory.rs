@@ -128,9 +128,9 @@ fn too_much(run: &Run, resident: u64, most: u64) -> Error {
     };
     Error::option(format!(
         "out of memory: the process holds {} MiB of the {} MiB that there are, and would soon be \
-         killed; {holder}. To have groups and state that do not fit kept on disk, {remedy}; all that \
-         one key has in one window is not: for that use more memory, shorter windows, or a combine \
-         instead of a group_by_key or a bag",
+         killed; {holder}. To have groups and state that do not fit kept on disk, {remedy}; what one \
+         key has in one window must fit in any case: if it does not, use more memory, shorter \
+         windows, or a combine instead of a group_by_key or a bag",
         mib(resident),
         mib(most),
     ))

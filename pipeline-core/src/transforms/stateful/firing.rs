@@ -20,28 +20,29 @@ impl<F: StatefulDoFn> Stateful<F> {
     /// timers of the same time those in memory go first: never all that fires then is in memory
     /// at once.
     pub(super) fn fire_on(&mut self, mut room: usize) -> Result<(), Fault> {
-        self.firing = true;
         self.what = "on_timer";
         let mut fired = false;
-        while room > 0 {
+        loop {
             let next = self.timers.next().unwrap_or(Timestamp::MAX);
             let before = next.min(self.watermark);
-            if self.evicted.earliest_due() < before
-                && let Some(due) = self.evicted.pop_due(before)?
-            {
+            let is_away = self.evicted.earliest_due() < before;
+            self.firing = is_away || next < self.watermark;
+            if !self.firing {
+                self.expire();
+                return Ok(self.relieve()?);
+            }
+            if room == 0 {
+                break;
+            }
+            if is_away && let Some(due) = self.evicted.pop_due(before)? {
                 room = room.saturating_sub(1 + due.value.len() / ROOM_BYTES);
                 self.come_back(&due)?;
-            } else if let Some(entry) = self.timers.pop(self.watermark) {
-                if self.fire(entry)? {
-                    room -= 1;
-                    fired = true;
-                    self.relieve_early()?;
-                }
-            } else {
-                self.firing = false;
-                self.expire();
-                self.relieve()?;
-                return Ok(());
+            } else if let Some(entry) = self.timers.pop(self.watermark)
+                && self.fire(entry)?
+            {
+                room -= 1;
+                fired = true;
+                self.relieve_early()?;
             }
         }
         if fired {

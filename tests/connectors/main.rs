@@ -7,6 +7,7 @@ mod epoch_numbers;
 mod epochs;
 mod googlesql;
 mod ndjson;
+mod pubsub_ids;
 mod pubsub_resume;
 mod table_epochs;
 mod text_epochs;

@@ -80,8 +80,9 @@ pub struct Options {
           default_value = "16MiB", value_parser = size)]
     pub snapshot_bytes: u64,
 
-    /// Memory that the process keeps to: groups beyond it wait on disk, slower [default: no limit; the job ends with
-    /// an error before the machine's memory does]
+    /// Memory that the process keeps to: groups and state beyond it wait on disk, slower, in the folder spill beside
+    /// the snapshots (without them, in the warehouse), which is removed at the start and at the end [default: no
+    /// limit; the job ends with an error before the machine's memory does]
     #[arg(long = "memory_limit", alias = "memory-limit", value_name = "SIZE", value_parser = size)]
     pub memory_limit: Option<u64>,
 
@@ -174,6 +175,15 @@ impl Options {
     pub fn state_dir(&self) -> PathBuf {
         let default = || self.warehouse.join("state");
         self.state_dir.clone().unwrap_or_else(default)
+    }
+
+    /// Returns the folder of what is beyond the limit of memory: one that this job alone has, with room on disk. Where
+    /// the system keeps temporary files there may be little, or they may be in memory themselves.
+    pub fn spill_folder(&self) -> PathBuf {
+        match self.takes_snapshots() {
+            true => self.state_dir().join("spill"),
+            false => self.warehouse.join("spill"),
+        }
     }
 
     /// Tells whether snapshots are taken.

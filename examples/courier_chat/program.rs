@@ -1,7 +1,7 @@
 //! The program: warehouse, snapshots, topic, publisher, pipeline, results.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,7 +71,9 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         runner = runner.workers(usize::from(options.direct_num_workers));
     }
     if let Some(limit) = options.memory_limit {
-        runner = runner.memory_limit(limit);
+        runner = runner
+            .memory_limit(limit)
+            .spill_folder(options.spill_folder());
     }
     let stop = runner.stop_handle();
     let progress = Progress::start();
@@ -93,6 +95,7 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         state::none_unfinished(options)?;
         None
     };
+    forget_spilled(options)?;
     let resumed = snapshots.as_ref().and_then(Snapshots::resumed);
     if options.drain && resumed.is_none() {
         return nothing_to_drain(options);
@@ -109,17 +112,6 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
         stop.drain();
     }
     let taking = Taking::begin(options, behind, drains, open, &counts)?;
-    if let Some(Resumed {
-        epoch,
-        keys,
-        messages,
-        ..
-    }) = &resumed
-    {
-        print(format_args!(
-            "resumed from snapshot {epoch}: {keys} keys, {messages} messages already taken in\n"
-        ))?;
-    }
     if let Some(snapshots) = snapshots {
         let saver = Saver {
             flags: state::flags(options),
@@ -146,6 +138,20 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     let dead_letters = TextSink::dead_letters(options.dead_letter_output());
     let pipeline = build(input, &warehouse, dead_letters, &options.settings());
     let pipeline = pipeline.map_err(|error| error.to_string())?;
+    // A run that is refused has not gone on.
+    let refused = runner.check(&pipeline);
+    refused.map_err(|error| error.to_string())?;
+    if let Some(Resumed {
+        epoch,
+        keys,
+        messages,
+        ..
+    }) = &resumed
+    {
+        print(format_args!(
+            "resumed from snapshot {epoch}: {keys} keys, {messages} messages already taken in\n"
+        ))?;
+    }
 
     let shown = progress.clone();
     runner = runner.report(Duration::from_millis(200), move |counts| shown.show(counts));
@@ -271,6 +277,18 @@ fn how_to_go_on(options: &Options) -> Message {
     }
 }
 
+/// Removes what a job that was killed had beyond its limit of memory: it is in the snapshot, if there is one.
+fn forget_spilled(options: &Options) -> Result<(), Message> {
+    let folder = options.spill_folder();
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!(
+            "{}: what an earlier run has left there cannot be removed: {error}",
+            folder.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn nothing_to_drain(options: &Options) -> Result<Ending, Message> {
     print(format_args!(
         "nothing to drain: no job has {}, and none has been left there unfinished\n",
@@ -295,7 +313,7 @@ fn not_opened(error: BigQueryError) -> Message {
 fn print(text: impl Display) -> Result<(), Message> {
     let mut out = std::io::stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(format!("standard output: {error}"))
         }
         _ => Ok(()),

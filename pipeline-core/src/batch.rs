@@ -46,6 +46,16 @@ pub enum Stamps {
     Each(Vec<Stamp>),
 }
 
+impl Stamps {
+    /// Returns the stamp of element `index`.
+    pub fn get(&self, index: usize) -> Stamp {
+        match self {
+            Stamps::Same(stamp) => *stamp,
+            Stamps::Each(stamps) => stamps[index],
+        }
+    }
+}
+
 /// Carries elements of one type: their values and their stamps.
 #[derive(Clone, Debug)]
 pub struct Batch<T> {
@@ -129,10 +139,7 @@ impl<T> Batch<T> {
 
     /// Returns the stamp of element `index`.
     pub fn stamp(&self, index: usize) -> Stamp {
-        match &self.stamps {
-            Stamps::Same(stamp) => *stamp,
-            Stamps::Each(stamps) => stamps[index],
-        }
+        self.stamps.get(index)
     }
 
     /// Returns the earliest timestamp, or `None` of an empty batch.

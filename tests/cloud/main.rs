@@ -4,8 +4,10 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | `faults` | servers that fail by script, and a proxy that has a share of calls fail |
 //! | `servers` | the emulators start, one process a test |
 
+mod faults;
 mod servers;
 
 /// Every server that is installed starts and is gone with its test.

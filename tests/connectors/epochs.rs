@@ -47,11 +47,7 @@ impl<S: Sink> Life<S> {
     pub fn write(&mut self, worker: usize, records: &[S::Item]) -> Result<Vec<usize>> {
         let sequence = self.sequences[worker];
         self.sequences[worker] += 1;
-        let batch = WriteBatch {
-            records,
-            sequence,
-            attempt: 0,
-        };
+        let batch = WriteBatch::new(records, sequence);
         let rejected = block_on(self.writers[worker].write(&batch))?;
         Ok(rejected.into_iter().map(|r| r.index).collect())
     }

@@ -9,6 +9,7 @@ mod googlesql;
 mod ndjson;
 mod pubsub_ids;
 mod pubsub_resume;
+mod redelivery_damage;
 mod table_epochs;
 mod text_epochs;
 mod text_files;

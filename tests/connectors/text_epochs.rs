@@ -249,11 +249,8 @@ fn a_run_behind_a_finished_one_does_not_meet_its_parts() {
             "what was killed is removed"
         );
         let mut writer = again.open_in_epochs(0).unwrap();
-        let batch = WriteBatch {
-            records: &numbers(50..60),
-            sequence: 0,
-            attempt: 0,
-        };
+        let records = numbers(50..60);
+        let batch = WriteBatch::new(&records, 0);
         block_on(writer.write(&batch)).unwrap();
         // A kill does not drop.
         std::mem::forget(writer);

@@ -285,6 +285,7 @@ fn checked(letter: &mut serde_json::Value) {
             "transform",
             "event_time",
             "ingestion_time",
+            "attempts",
             original,
         ]
     };
@@ -295,6 +296,7 @@ fn checked(letter: &mut serde_json::Value) {
     );
     assert_eq!(letter["transform"], "Parse");
     assert_eq!(letter["errors"][0], letter["reason"]);
+    assert_eq!(letter["attempts"], 1);
     let letter = letter.as_object_mut().unwrap();
     let refused = letter.remove("ingestion_time").unwrap();
     let refused: chrono::DateTime<chrono::Utc> = refused.as_str().unwrap().parse().unwrap();

@@ -74,6 +74,25 @@ fn a_run_with_other_flags_is_refused_and_the_one_before_goes_on() {
 }
 
 #[test]
+fn a_changed_pipeline_is_refused_before_anything_is_said_to_go_on() {
+    let place = Place::new();
+    let input = place.file("in.json", SAMPLE);
+    let flags = ["--input", &input];
+    let epoch = killed(&place, &flags);
+    let before = place.tables();
+    let ended = place.run(&[&flags[..], &["--allowed_lateness", "1h"]].concat());
+    let snapshot = format!("snapshot {epoch}");
+    let says = ["allowed lateness was 86400000 ms", "3600000 ms", "--drain"];
+    ended.assert_failed(1, &[&says[..], &[&snapshot]].concat());
+    assert_eq!(ended.stdout, "");
+    assert!(place.tables() == before);
+    assert_eq!(place.unfinished().map(|(epoch, _)| epoch), Some(epoch));
+    let ended = place.finish(&flags);
+    assert_eq!(ended.resumed(), Some(epoch));
+    assert_eq!(place.csv(), EXPECTED);
+}
+
+#[test]
 fn an_input_that_has_changed_is_refused_and_one_that_has_grown_is_read_on() {
     let place = Place::new();
     let most: String = SAMPLE

@@ -26,6 +26,9 @@ pub struct BadRecord {
     pub event_time: Timestamp,
     /// The wall time at which it was refused.
     pub ingestion_time: Timestamp,
+    /// How often it was tried: 1, and one more each time that it was refused as a `BadRecord` itself,
+    /// as dead letters are that were [read](crate::Pipeline::read_dead_letters) to be tried again.
+    pub attempts: u32,
 }
 
 impl BadRecord {
@@ -47,9 +50,9 @@ impl BadRecord {
             Err(error) => format!("(cannot be shown as JSON: {error})").into(),
         });
         // A record that was refused twice is kept as it first came in.
-        let original = match (value as &dyn Any).downcast_ref::<BadRecord>() {
-            Some(earlier) => earlier.original.clone(),
-            None => original,
+        let (original, attempts) = match (value as &dyn Any).downcast_ref::<BadRecord>() {
+            Some(earlier) => (earlier.original.clone(), earlier.attempts.saturating_add(1)),
+            None => (original, 1),
         };
         BadRecord {
             original,
@@ -57,6 +60,7 @@ impl BadRecord {
             transform: transform.to_owned(),
             event_time,
             ingestion_time,
+            attempts,
         }
     }
 }

@@ -7,5 +7,5 @@ mod outcome;
 
 pub use bad_record::BadRecord;
 pub use failure::Failure;
-pub(crate) use ndjson::write_ndjson;
+pub(crate) use ndjson::{read_ndjson, write_ndjson};
 pub use outcome::Outcome;

@@ -74,10 +74,11 @@ impl AtomicFile {
     ///
     /// # Errors
     /// When the folder is missing or may not be written, or the name is taken by something else than a file (a folder,
-    /// a device such as `/dev/null`).
+    /// a device such as `/dev/null`); when it should be zstd, which is only read.
     pub fn create(path: impl AsRef<Path>, compression: Compression) -> Result<Self, FileError> {
         let path = path.as_ref();
         let failed = |e| FileError::new("write", path, e);
+        let gzip = compression.writes_gzip(path)?;
         let (target, name) = target(path)?;
         let (temporary, file) = loop {
             let temporary = target.with_file_name(temporary_name(&name));
@@ -88,7 +89,6 @@ impl AtomicFile {
                 Err(error) => return Err(failed(error)),
             }
         };
-        let gzip = compression.writes_gzip(path);
         Ok(AtomicFile::over(target, temporary, file, gzip))
     }
 

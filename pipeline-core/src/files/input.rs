@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Compression, FileError, FileRange, LineOptions, LineReader,
+    Compression, FileError, FileRange, LineOptions, LineReader, Packing,
     compression::{Decompressed, read_head},
 };
 
@@ -124,22 +124,22 @@ pub fn ranges(
         return Ok(vec![FileRange::ALL]);
     }
     let head = read_head(&mut open_file(path)?).map_err(failed)?;
-    if compression.reads_gzip(path, &head)? {
+    if compression.packing(path, &head)? != Packing::Plain {
         return Ok(vec![FileRange::ALL]);
     }
     Ok(FileRange::split(metadata.len(), parts, min_bytes))
 }
 
-/// Tells whether a regular file is to be read as gzip.
+/// Tells whether a regular file is to be decompressed.
 ///
 /// # Errors
 /// When the file cannot be read, or is not what it should be.
-pub(crate) fn is_gzip(input: &Input, compression: Compression) -> Result<bool, FileError> {
+pub(crate) fn is_packed(input: &Input, compression: Compression) -> Result<bool, FileError> {
     let Input::File(path) = input else {
         return Ok(false);
     };
     let head = read_head(&mut open_file(path)?).map_err(|e| FileError::new("read", path, e))?;
-    compression.reads_gzip(path, &head)
+    Ok(compression.packing(path, &head)? != Packing::Plain)
 }
 
 /// Opens a range of an input for reading lines, decompressed.
@@ -147,7 +147,7 @@ pub(crate) fn is_gzip(input: &Input, compression: Compression) -> Result<bool, F
 /// Standard input and pipes may block in reads: give their reader to [`BackgroundLines`](super::BackgroundLines).
 ///
 /// # Errors
-/// When the file cannot be opened, or a part is asked of something that [`ranges`] would not split. Whether it is gzip is
+/// When the file cannot be opened, or a part is asked of something that [`ranges`] would not split. How it is compressed is
 /// seen at the first read; that error names the file too.
 pub fn open_lines(
     input: &Input,
@@ -175,7 +175,7 @@ pub fn open_lines(
     }
     let failed = |e| FileError::new("read", path, e);
     let head = read_head(&mut file).map_err(failed)?;
-    if compression.reads_gzip(path, &head)? {
+    if compression.packing(path, &head)? != Packing::Plain {
         return Err(no_part(path));
     }
     file.seek(SeekFrom::Start(range.first_byte_read()))

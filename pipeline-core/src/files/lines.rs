@@ -68,8 +68,10 @@ impl<R: Read> LineReader<R> {
         LineReader::at(reader, FileRange::ALL, options)
     }
 
-    /// Splits a reader that stands at the first byte to be read for the range.
-    pub(super) fn at(reader: R, range: FileRange, options: LineOptions) -> Self {
+    /// Splits the part that belongs to a range; the reader stands at the byte before the range, or at the
+    /// beginning where the range begins there, and should go on a little behind its end: to the end of the
+    /// last line that begins in it.
+    pub fn at(reader: R, range: FileRange, options: LineOptions) -> Self {
         let state = match range.start {
             start if start >= range.end => State::Done,
             0 => State::Lines,

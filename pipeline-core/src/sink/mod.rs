@@ -18,12 +18,19 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 
+/// How records are shown as text: what sinks of files are made of.
+pub mod format {
+    pub use super::text::{Csv, DeadLetters, Format, Json, Lines};
+}
+
+pub use crate::batch::{Stamp, Stamps};
 pub use text::{TextSink, TextWriter};
 pub use write::Written;
 
 use crate::coder::Element;
 use crate::dead_letter::Failure;
 use crate::error::Result;
+use crate::time::Timestamp;
 
 /// Describes an output.
 ///
@@ -139,6 +146,12 @@ pub trait Sink: Send + Sync + 'static {
         None
     }
 
+    /// Says whether the writers are to hear of the watermark: [`Writer::advance`]. Default: no, and it
+    /// costs nothing.
+    fn follows_watermark(&self) -> bool {
+        false
+    }
+
     /// Returns the greatest number of records of a batch. Default: 1,000.
     fn max_batch(&self) -> usize {
         1_000
@@ -194,6 +207,16 @@ pub trait Writer<T>: 'static {
     /// crash as far as the sink promises. Returns the records that were refused for good.
     fn write(&mut self, batch: &WriteBatch<'_, T>) -> impl Future<Output = Result<Vec<Rejected>>>;
 
+    /// Hears how far the input's watermark has come on this worker, behind the batches that came
+    /// before: no record of a window that ends at or before it follows, but for late ones. It is
+    /// called between two writes, with ever greater times, if [`Sink::follows_watermark`]; an error is
+    /// treated as one of a write. At the end of the input, but not when the run is stopped, it is
+    /// [`Timestamp::MAX`]. A run that resumes begins anew: what the run before was told is not told
+    /// again until the watermark moves. Default: nothing.
+    fn advance(&mut self, _watermark: Timestamp) -> impl Future<Output = Result<()>> {
+        async { Ok(()) }
+    }
+
     /// Ends an epoch, while nothing is being written: what was written and not rejected must from
     /// now on survive a crash, in the bytes returned (which the snapshot keeps) or where the sink
     /// keeps it, and be invisible until [`Sink::commit`]. Default: nothing.
@@ -216,6 +239,30 @@ pub struct WriteBatch<'a, T> {
     pub sequence: u64,
     /// Numbers the attempts at this batch from 0.
     pub attempt: u32,
+    /// When and where the records are: [`WriteBatch::stamp`].
+    pub stamps: &'a Stamps,
+}
+
+impl<'a, T> WriteBatch<'a, T> {
+    /// Makes a batch of records without a time, in the global window, at the first attempt: for tests
+    /// of a writer.
+    pub fn new(records: &'a [T], sequence: u64) -> Self {
+        static ROOT: Stamps = Stamps::Same(Stamp::ROOT);
+        WriteBatch {
+            records,
+            sequence,
+            attempt: 0,
+            stamps: &ROOT,
+        }
+    }
+
+    /// Returns the event time, the window and the pane of a record.
+    ///
+    /// # Panics
+    /// When there is no such record.
+    pub fn stamp(&self, index: usize) -> Stamp {
+        self.stamps.get(index)
+    }
 }
 
 /// Says which record of a batch was refused, and why.

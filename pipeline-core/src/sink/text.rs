@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use self::csv::Csv;
+use self::epochs::Parts;
+pub use self::format::{DeadLetters, Format, Json, Lines};
 pub use writer::TextWriter;
 
-use self::csv::Csv;
-use self::epochs::Parts;
-use self::format::{DeadLetters, Format, Json, Lines};
 use super::{Promise, Recovery, Sink};
 use crate::coder::Element;
 use crate::dead_letter::BadRecord;

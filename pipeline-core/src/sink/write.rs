@@ -112,6 +112,8 @@ pub struct Written {
 struct Waiting<T> {
     bundle: u64,
     batch: Batch<T>,
+    /// How far the watermark has come behind these elements, where the sink wants to hear of it.
+    watermark: Option<crate::time::Timestamp>,
 }
 
 type Done<T, W> = (W, Waiting<T>, Result<Vec<Rejected>>);
@@ -134,6 +136,8 @@ struct Write<S: Sink> {
     building: Waiting<S::Item>,
     queue: VecDeque<Waiting<S::Item>>,
     max_batch: usize,
+    /// The watermark that the writer was last told, if it wants to hear of it.
+    told: Option<crate::time::Timestamp>,
     /// What was prepared for the epoch that ends.
     prepared: Option<Vec<u8>>,
     input: Progress,
@@ -168,6 +172,9 @@ impl<S: Sink> Write<S> {
             building: Waiting::new(),
             queue: VecDeque::new(),
             max_batch,
+            told: sink
+                .follows_watermark()
+                .then_some(crate::time::Timestamp::MIN),
             prepared: None,
             input: Progress::START,
             uncommitted,
@@ -184,6 +191,21 @@ impl<S: Sink> Write<S> {
         if !self.building.batch.is_empty() {
             let waiting = std::mem::replace(&mut self.building, Waiting::new());
             self.queue.push_back(waiting);
+        }
+    }
+
+    /// Has the writer hear of the watermark, behind all that has gathered.
+    fn tell(&mut self, watermark: crate::time::Timestamp) {
+        let Some(told) = &mut self.told else { return };
+        if watermark <= *told {
+            return;
+        }
+        *told = watermark;
+        if self.queue.is_empty() {
+            self.queue.push_back(Waiting::new());
+        }
+        if let Some(last) = self.queue.back_mut() {
+            last.watermark = Some(watermark);
         }
     }
 
@@ -207,7 +229,7 @@ impl<S: Sink> Write<S> {
 
     fn start_write(&mut self, writer: S::Writer, waiting: Waiting<S::Item>) {
         let sequence = self.sequence;
-        self.sequence += 1;
+        self.sequence += u64::from(!waiting.batch.is_empty());
         let earliest = waiting.batch.earliest();
         let earliest = earliest.unwrap_or(crate::time::Timestamp::MAX);
         self.writing = Some((waiting.bundle, earliest));
@@ -253,32 +275,54 @@ impl<T> Waiting<T> {
         Waiting {
             bundle: u64::MAX,
             batch: Batch::default(),
+            watermark: None,
         }
     }
 }
 
-/// Writes a batch, again while the error is transient.
+/// Writes a batch, and tells the watermark behind it.
 async fn write<T, W: Writer<T>>(mut writer: W, waiting: Waiting<T>, sequence: u64) -> Done<T, W> {
+    let batch = &waiting.batch;
+    let mut written = match batch.is_empty() {
+        true => Ok(Vec::new()),
+        false => {
+            again(async |attempt| {
+                let batch = WriteBatch {
+                    records: &batch.values,
+                    sequence,
+                    attempt,
+                    stamps: &batch.stamps,
+                };
+                writer.write(&batch).await
+            })
+            .await
+        }
+    };
+    if let (Ok(_), Some(watermark)) = (&written, waiting.watermark)
+        && let Err(error) = again(async |_| writer.advance(watermark).await).await
+    {
+        written = Err(error);
+    }
+    (writer, waiting, written)
+}
+
+/// Calls the writer, again while the error is transient.
+async fn again<R>(mut call: impl AsyncFnMut(u32) -> Result<R>) -> Result<R> {
     let mut pause = FIRST_PAUSE;
     let mut attempt = 0;
     loop {
-        let batch = WriteBatch {
-            records: &waiting.batch.values,
-            sequence,
-            attempt,
-        };
-        let written = writer.write(&batch).await;
+        let done = call(attempt).await;
         attempt += 1;
-        match written {
+        match done {
             Err(error) if error.is_transient() && attempt < ATTEMPTS => {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
             Err(error) if error.is_transient() => {
-                let error = Error::connector(format!("{error} (after {attempt} attempts)"));
-                return (writer, waiting, Err(error));
+                let message = format!("{error} (after {attempt} attempts)");
+                return Err(Error::connector(message));
             }
-            written => return (writer, waiting, written),
+            done => return done,
         }
     }
 }
@@ -301,6 +345,7 @@ impl<S: Sink> Receiver<S::Item> for Write<S> {
 impl<S: Sink> Operator for Write<S> {
     fn end_bundle(&mut self, input: Progress) -> Result<Progress> {
         self.enqueue();
+        self.tell(input.watermark);
         self.input = input;
         self.uncommitted.set(self.oldest());
         let held = input.held_at(self.hold());

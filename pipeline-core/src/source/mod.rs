@@ -26,7 +26,7 @@ use std::future::Future;
 
 pub use policy::WatermarkPolicy;
 pub use position::Position;
-pub use text::{Text, TextReader, TextSplit};
+pub use text::{LineSource, Text, TextReader, TextSplit};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;

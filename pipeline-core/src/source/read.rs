@@ -137,7 +137,8 @@ impl<S: Source> Read<S> {
             return Err(Error::option(format!(
                 "snapshot {epoch} is damaged or gone, and what it held may have been acknowledged \
                  to the source that '{}' reads, which cannot deliver it again: put back that \
-                 snapshot, or begin anew, without what it held, with another folder for snapshots",
+                 snapshot; or go on without what was acknowledged (Snapshots::accept_loss), or \
+                 begin anew with another folder for snapshots",
                 context.path()
             )));
         }

@@ -56,7 +56,8 @@ impl Text {
         }
     }
 
-    /// Says how the files are compressed. Default: gzip where the first bytes say so.
+    /// Says how the files are compressed. Default: gzip, and zstd with
+    /// the feature `zstd`, where the first bytes say so.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
         self
@@ -115,11 +116,27 @@ impl Source for Text {
     }
 }
 
+impl LineSource for Text {
+    fn skip_blank_lines(self) -> Self {
+        Text::skip_blank_lines(self)
+    }
+}
+
+/// A source of lines: what [`read_lines`](Pipeline::read_lines), [`read_json`](Pipeline::read_json) and
+/// [`read_dead_letters`](Pipeline::read_dead_letters) read.
+pub trait LineSource: Source<Item = Line> {
+    /// Skips lines that are empty or have nothing but white space (ASCII), and counts them
+    /// (`blank_lines`).
+    #[must_use]
+    fn skip_blank_lines(self) -> Self;
+}
+
 impl Pipeline {
     /// Reads the lines of text files, without their ends.
     ///
-    /// A line is a slice of the block that was read: nothing is copied. A line over the limit of
-    /// [`Text::max_line_bytes`] is a dead letter that keeps the beginning.
+    /// They are those of a [`Text`], or of another source of lines. A line is a slice of the block that
+    /// was read: nothing is copied. A line over the limit of [`Text::max_line_bytes`] is a dead letter
+    /// that keeps the beginning.
     ///
     /// ```
     /// use pipeline_core::prelude::*;
@@ -140,7 +157,7 @@ impl Pipeline {
     /// # std::fs::remove_file(&path)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn read_lines(&self, name: &str, text: Text) -> Outcome<Bytes> {
+    pub fn read_lines(&self, name: &str, text: impl LineSource) -> Outcome<Bytes> {
         self.scope(name, || {
             let lines = self.read("Read", text);
             lines.try_map("Whole", |line| whole(line).cloned())

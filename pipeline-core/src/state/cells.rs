@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::cell_spec::CellSpec;
 use super::timers::{EventTimer, TimerState};
+use super::weighed::Weighed;
 use crate::batch::Stamp;
 use crate::coder::Element;
 use crate::error::Error;
@@ -75,6 +76,7 @@ impl StateCells {
 pub(crate) struct Entry {
     pub(crate) cells: SmallVec<[Option<Box<dyn Any>>; 2]>,
     pub(crate) timers: SmallVec<[TimerState; 1]>,
+    pub(crate) weighed: Weighed,
 }
 
 impl Entry {
@@ -82,6 +84,7 @@ impl Entry {
         Entry {
             cells: (0..cells).map(|_| None).collect(),
             timers: (0..timers).map(|_| TimerState::default()).collect(),
+            weighed: Weighed::default(),
         }
     }
 

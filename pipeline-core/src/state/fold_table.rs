@@ -8,6 +8,9 @@ use hashbrown::HashTable;
 
 use super::key_table::TABLE_SEED;
 
+/// The size of a table, in bytes of its entries, at which it should be emptied.
+pub(crate) const FLUSH_BYTES: usize = 32 << 20;
+
 /// The part of a key's hash that a table works with.
 pub(crate) type FoldHash = u32;
 

@@ -11,9 +11,11 @@ pub(crate) mod holds;
 pub(crate) mod key_table;
 pub(crate) mod spill;
 mod timers;
+mod weighed;
 
 pub(crate) use cell_spec::{CellSpec, Column};
 pub use cells::{BagCell, StateCells, StateContext, ValueCell};
 pub(crate) use cells::{Entry, TimerRequest};
 pub use timers::EventTimer;
 pub(crate) use timers::TimerQueue;
+pub(crate) use weighed::Weighed;

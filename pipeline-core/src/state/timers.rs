@@ -103,6 +103,27 @@ impl TimerQueue {
         }
     }
 
+    /// Returns the time of the next entry.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.queue.peek().map(|Reverse((time, ..))| *time)
+    }
+
+    /// Returns the number of entries, those included that were overtaken.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Forgets all entries: every timer must be [`requeue`](TimerQueue::requeue)d.
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+    }
+
+    /// Schedules a timer that has no entry, whatever it knows of one.
+    pub(crate) fn requeue(&mut self, slot: SlotId, index: usize, timer: &mut TimerState) {
+        timer.queued = None;
+        self.schedule(slot, index, timer);
+    }
+
     /// Returns the next entry that `watermark` has passed.
     pub(crate) fn pop(&mut self, watermark: Timestamp) -> Option<(Timestamp, SlotId, usize)> {
         let Reverse(next) = *self.queue.peek()?;

@@ -12,7 +12,7 @@ use crate::batch::{Batch, Stamp, Stamps};
 use crate::coder::Key;
 use crate::error::Result;
 use crate::graph::{NodeContext, Operator, Port, Progress, Receiver};
-use crate::state::fold_table::{FoldHash, FoldId, FoldTable};
+use crate::state::fold_table::{FLUSH_BYTES, FoldHash, FoldId, FoldTable};
 use crate::state::key_table::KeyTable;
 use crate::time::Timestamp;
 use crate::user_code::{describe, guarded};
@@ -21,9 +21,6 @@ use crate::window::{PaneInfo, TimestampCombiner, Window, WindowingStrategy};
 /// An accumulator on its way, with the number of elements that it stands for: what is dropped
 /// late is counted in elements. Its timestamp is the fold over them.
 pub(super) type Partial<A> = (A, u64);
-
-/// The size of a table, in bytes of its entries, at which it is flushed.
-const FLUSH_BYTES: usize = 32 << 20;
 
 /// What is known of the elements in an accumulator.
 #[derive(Clone, Copy)]

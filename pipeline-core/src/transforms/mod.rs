@@ -21,6 +21,7 @@ mod lift;
 mod map;
 mod min_max;
 mod par_do;
+mod redistribute_by_key;
 mod reshuffle;
 mod stateful;
 mod sum;

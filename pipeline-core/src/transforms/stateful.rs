@@ -1,26 +1,23 @@
 //! `par_do_stateful`: elements through a function that keeps state per key.
 
+mod away;
+mod expiring;
+mod firing;
+mod held;
+mod operator;
 mod saved;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::par_do::call;
-use crate::batch::{Batch, Stamp};
 use crate::coder::{Element, Key};
 use crate::do_fn::Outputs;
 use crate::do_fn::sealed::Outputs as _;
-use crate::error::{BoxError, Error, Result};
-use crate::graph::snapshot::{NodeState, StateOut};
-use crate::graph::{Kind, Lowered, NodeContext, NodeSpec, Operator, Progress, Receiver};
-use crate::metrics::{Counter, DROPPED_LATE};
+use crate::error::BoxError;
+use crate::graph::{Kind, Lowered, NodeSpec};
 use crate::pcollection::PCollection;
-use crate::state::holds::Holds;
-use crate::state::key_table::{KeyTable, SlotId};
-use crate::state::{Entry, EventTimer, StateCells, StateContext, TimerQueue, TimerRequest};
-use crate::time::Timestamp;
-use crate::user_code::{Current, Failed, Fault, describe, guarded};
-use crate::window::{PaneInfo, Window, WindowingStrategy};
+use crate::state::{EventTimer, StateCells, StateContext};
+use operator::Stateful;
 
 /// Processes pairs with state and event-time timers per key and window (PG 11).
 ///
@@ -28,6 +25,9 @@ use crate::window::{PaneInfo, Window, WindowingStrategy};
 /// it is cleared or its window expires; an element that comes after that is dropped and counted.
 /// Windows that merge are refused when the pipeline is built (Beam does the same). In the global
 /// window state does not expire: set a timer that clears it.
+///
+/// What is kept for one key and window must fit into memory, whatever the limit, when an element or
+/// a timer comes for it; see [`DirectRunner::memory_limit`](crate::runners::direct::DirectRunner::memory_limit).
 ///
 /// A snapshot holds cells and timers, not the function's own fields: what must survive belongs in
 /// a cell, and what is only gathered goes out in `finish_bundle`.
@@ -191,248 +191,5 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
             let ids = pipeline.add(spec);
             F::Outputs::collections(&pipeline, &ids)
         })
-    }
-}
-
-struct Stateful<F: StatefulDoFn> {
-    do_fn: F,
-    out: F::Outputs,
-    strategy: WindowingStrategy,
-    cells: Arc<StateCells>,
-    entries: KeyTable<(F::Key, Window), Entry>,
-    timers: TimerQueue,
-    holds: Holds,
-    /// The state of windows that expire, by expiry; the global window's is not listed.
-    expiring: BTreeMap<Timestamp, Vec<(SlotId, Window)>>,
-    requests: Vec<TimerRequest>,
-    watermark: Timestamp,
-    progress: Progress,
-    in_bundle: bool,
-    current: Current<F::Value>,
-    slot: SlotId,
-    dropped: Counter,
-    worker: usize,
-    workers: usize,
-    path: Arc<str>,
-}
-
-impl<F: StatefulDoFn> Stateful<F> {
-    fn new(
-        context: &NodeContext<'_>,
-        do_fn: F,
-        cells: Arc<StateCells>,
-        strategy: WindowingStrategy,
-        out: F::Outputs,
-    ) -> Self {
-        Stateful {
-            do_fn,
-            out,
-            strategy,
-            cells,
-            entries: KeyTable::default(),
-            timers: TimerQueue::default(),
-            holds: Holds::counting(),
-            expiring: BTreeMap::new(),
-            requests: Vec::new(),
-            watermark: Timestamp::MIN,
-            progress: Progress::START,
-            in_bundle: false,
-            current: Current::none(),
-            slot: 0,
-            dropped: context.counter(DROPPED_LATE),
-            worker: context.worker.index,
-            workers: context.worker.workers,
-            path: context.path(),
-        }
-    }
-
-    fn start_bundle(&mut self) -> Result<()> {
-        if !self.in_bundle {
-            let do_fn = &mut self.do_fn;
-            call(&self.path, "start_bundle", || do_fn.start_bundle())?;
-            self.in_bundle = true;
-        }
-        Ok(())
-    }
-
-    fn process(&mut self, key: F::Key, value: F::Value, stamp: Stamp) -> Result<(), Fault> {
-        let window = stamp.window;
-        let expiry = self.strategy.expiry(window);
-        if self.watermark > expiry {
-            self.dropped.add(1);
-            return Ok(());
-        }
-        let mut new = false;
-        let slot = self.entries.entry((key, window), || {
-            new = true;
-            Entry::new(self.cells.cells.len(), self.cells.timers.len())
-        });
-        if new {
-            self.expire_later(slot, window);
-        }
-        self.slot = slot;
-        self.current.set(&value);
-        self.with_state(slot, stamp, |do_fn, key, state, out| {
-            do_fn.process(key, value, state, out)
-        })
-    }
-
-    /// Sees to it that new state is forgotten when its window expires.
-    fn expire_later(&mut self, slot: SlotId, window: Window) {
-        if !window.is_global() {
-            let expiry = self.strategy.expiry(window);
-            let expiring = self.expiring.entry(expiry).or_default();
-            expiring.push((slot, window));
-        }
-    }
-
-    /// Calls the function with the state in `slot`, then does what it asked of its timers.
-    fn with_state(
-        &mut self,
-        slot: SlotId,
-        stamp: Stamp,
-        f: impl FnOnce(&mut F, &F::Key, &mut StateContext<'_>, &mut F::Outputs) -> Result<(), BoxError>,
-    ) -> Result<(), Fault> {
-        let Some(((key, window), entry)) = self.entries.get_mut(slot) else {
-            return Err(Error::internal("a slot of state is gone").into());
-        };
-        let mut state = StateContext {
-            entry,
-            requests: &mut self.requests,
-            stamp,
-            watermark: self.watermark,
-            expiry: self.strategy.expiry(*window),
-            failed: None,
-        };
-        self.out.begin_element(Some(stamp));
-        f(&mut self.do_fn, key, &mut state, &mut self.out).map_err(Fault::User)?;
-        if let Some(failed) = state.failed {
-            return Err(Fault::User(Box::new(failed)));
-        }
-        for TimerRequest { timer, set } in self.requests.drain(..) {
-            let state = &mut entry.timers[timer];
-            let before = state.hold();
-            state.at = set;
-            self.holds.replace(before, state.hold());
-            self.timers.schedule(slot, timer, state);
-        }
-        let empty = entry.is_empty();
-        self.out.check()?;
-        if empty {
-            self.entries.remove(slot);
-        }
-        Ok(())
-    }
-
-    /// Fires the timers that the watermark has passed, in the order of their times.
-    fn fire_timers(&mut self) -> Result<(), Fault> {
-        while let Some(entry) = self.timers.pop(self.watermark) {
-            let (_, slot, index) = entry;
-            let Some(((_, window), state)) = self.entries.get_mut(slot) else {
-                continue;
-            };
-            let window = *window;
-            let timer = &mut state.timers[index];
-            let before = timer.hold();
-            let fired = self.timers.fire(entry, timer);
-            self.holds.replace(before, timer.hold());
-            let Some(timestamp) = fired else {
-                continue;
-            };
-            let stamp = Stamp {
-                timestamp,
-                window,
-                pane: PaneInfo::NO_FIRING,
-            };
-            self.slot = slot;
-            self.start_bundle()?;
-            self.with_state(slot, stamp, |do_fn, key, state, out| {
-                do_fn.on_timer(key, EventTimer::numbered(index), state, out)
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Forgets the state of windows that have expired; their timers have fired (RG, "state GC").
-    fn expire(&mut self) {
-        while let Some(entry) = self.expiring.first_entry() {
-            if self.watermark <= *entry.key() {
-                return;
-            }
-            for (slot, window) in entry.remove() {
-                let Some(((_, of), state)) = self.entries.get_mut(slot) else {
-                    continue;
-                };
-                if *of == window {
-                    for timer in &state.timers {
-                        self.holds.replace(timer.hold(), None);
-                    }
-                    self.entries.remove(slot);
-                }
-            }
-        }
-    }
-
-    fn name(&self, failed: Failed, what: &'static str) -> Error {
-        let key = self.entries.key(self.slot);
-        let key = key.map(|(key, _)| format!("of key {}", describe(key)));
-        let element = match (self.current.describe(), key) {
-            (Some(value), Some(key)) => Some(format!("{value} {key}")),
-            (value, key) => value.or(key),
-        };
-        failed.at(&self.path, what, element)
-    }
-}
-
-impl<F: StatefulDoFn> Receiver<(F::Key, F::Value)> for Stateful<F> {
-    fn push(&mut self, batch: &mut Batch<(F::Key, F::Value)>) -> Result<()> {
-        self.start_bundle()?;
-        let done = guarded(|| {
-            for ((key, value), stamp) in batch.drain() {
-                self.process(key, value, stamp)?;
-            }
-            Ok(())
-        });
-        done.map_err(|failed| self.name(failed, "process"))
-    }
-}
-
-impl<F: StatefulDoFn> Operator for Stateful<F> {
-    fn end_bundle(&mut self, input: Progress) -> Result<Progress> {
-        self.watermark = self.watermark.max(input.watermark);
-        self.current.clear();
-        guarded(|| self.fire_timers()).map_err(|failed| self.name(failed, "on_timer"))?;
-        self.expire();
-        if self.in_bundle {
-            self.in_bundle = false;
-            let Stateful { do_fn, out, .. } = self;
-            out.begin_element(None);
-            call(&self.path, "finish_bundle", || do_fn.finish_bundle(out))?;
-            self.out.check()?;
-        }
-        self.out.flush_all()?;
-        let held = input.held_at(self.holds.earliest());
-        self.progress = Progress {
-            watermark: held.watermark.max(self.progress.watermark),
-            closed: held.closed,
-        };
-        Ok(self.progress)
-    }
-
-    fn save(&mut self, out: &mut StateOut<'_>) -> Result<()> {
-        self.save_state(out)
-    }
-
-    fn load(&mut self, state: &NodeState) -> Result<()> {
-        self.load_state(state)
-    }
-
-    fn open_groups(&self) -> u64 {
-        self.entries.len() as u64
-    }
-
-    fn teardown(&mut self) -> Result<()> {
-        let do_fn = &mut self.do_fn;
-        call(&self.path, "teardown", || do_fn.teardown())
     }
 }

@@ -28,7 +28,7 @@ impl AtomicFile {
             *number += 1;
             match create_new(&temporary) {
                 Ok(file) => {
-                    let gzip = compression.writes_gzip(path);
+                    let gzip = compression.writes_gzip(path)?;
                     return Ok(AtomicFile::over(target, temporary, file, gzip));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -62,10 +62,11 @@ impl AtomicFile {
         self.saved.is_some()
     }
 
-    /// Goes on with a temporary file that was saved, and takes back what was written behind the position.
+    /// Goes on with a temporary file that was saved. What was written behind the position is taken back when something
+    /// is written, or the file gets its name: until then it is as it was found.
     ///
     /// # Errors
-    /// When it is not there, is shorter, or cannot be written.
+    /// When it is not there, is shorter, or cannot be opened for writing.
     pub(crate) fn resume(
         path: &Path,
         compression: Compression,
@@ -86,12 +87,11 @@ impl AtomicFile {
             let kind = io::ErrorKind::InvalidData;
             return Err(FileError::because("go on with", &temporary, kind, why));
         }
-        let gzip = compression.writes_gzip(path);
+        let gzip = compression.writes_gzip(path)?;
         let mut resumed = AtomicFile::over(target, temporary, file, gzip);
         resumed.flushed = position.0;
         resumed.misplaced = true;
         resumed.saved = Some(position);
-        resumed.restore()?;
         Ok(resumed)
     }
 

@@ -1,5 +1,5 @@
-//! How much memory a run may take: the share of each grouping under a limit, and a guard that ends
-//! the job, with its reason, before the system would kill it without one.
+//! How much memory a run may take: the share of each node that keeps data per key under a limit, and
+//! a guard that ends the job, with its reason, before the system would kill it without one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,19 @@ use super::run::Run;
 use super::runner::DirectRunner;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind};
+use crate::state::fold_table::FLUSH_BYTES;
 use crate::state::spill::{IS_THERE, Memory};
 
-/// What a run needs besides what groupings hold: code, batches on their way, the store's blocks.
+/// What a run needs besides what is kept per key: code, batches on their way, the store's blocks.
 const BESIDE: u64 = 128 << 20;
+
+/// What keeps data per key for as long as windows and timers say.
+const KEEPERS: [Kind; 4] = [
+    Kind::GroupByKey,
+    Kind::CoGroupByKey,
+    Kind::CombineMerge,
+    Kind::StatefulParDo,
+];
 
 /// How often the guard looks.
 const LOOK: Duration = Duration::from_millis(200);
@@ -32,20 +41,27 @@ pub(super) fn memory(runner: &DirectRunner, graph: &Graph, workers: usize) -> Re
                 "memory_limit needs the feature 'spill' of pipeline-core, which is off",
             ));
         }
-        Some(limit) => {
-            let groupings = graph.nodes.iter().filter(|node| {
-                let input = node.inputs.first().map(|&input| &graph.collections[input]);
-                let kinds = [Kind::GroupByKey, Kind::CoGroupByKey, Kind::CombineMerge];
-                kinds.contains(&node.kind) && input.is_some_and(|i| !i.windowing.merges())
-            });
-            let together = limit.saturating_sub(BESIDE).max(limit / 4);
-            Some(together / (workers * groupings.count()).max(1) as u64)
-        }
+        Some(limit) => Some(share(limit, graph, workers)),
         None => None,
     };
     let folder = runner.spill_folder.clone();
     let folder = folder.unwrap_or_else(temporary);
     Ok(Memory::new(graph.nodes.len(), share, folder))
+}
+
+/// Returns the bytes that a node which keeps data per key may hold on one worker. What is combined
+/// in front of an exchange takes no more than [`FLUSH_BYTES`] of them.
+fn share(limit: u64, graph: &Graph, workers: usize) -> u64 {
+    let together = limit.saturating_sub(BESIDE).max(limit / 4) / workers.max(1) as u64;
+    let of_kind = |kind| graph.nodes.iter().filter(|node| node.kind == kind).count() as u64;
+    let lifts = of_kind(Kind::CombineLift);
+    let keepers: u64 = KEEPERS.into_iter().map(of_kind).sum();
+    let of_lifts = lifts * FLUSH_BYTES as u64;
+    if together >= of_lifts + keepers * FLUSH_BYTES as u64 {
+        (together - of_lifts) / keepers.max(1)
+    } else {
+        together / (keepers + lifts).max(1)
+    }
 }
 
 /// Names a folder that no other run has.
@@ -100,21 +116,21 @@ fn too_much(run: &Run, resident: u64, most: u64) -> Error {
     let largest = held.max_by_key(|(held, _)| *held);
     let holder = match largest {
         Some((held, node)) if held > 0 => format!(
-            "of the groupings '{}' holds most, about {} MiB",
+            "of the groupings and stateful functions '{}' holds most, about {} MiB",
             node.path,
             mib(held)
         ),
-        _ => "no grouping holds much of it".to_owned(),
+        _ => "no grouping or stateful function holds much of it".to_owned(),
     };
     let remedy = match run.runner.memory_limit {
-        None => "give DirectRunner::memory_limit",
+        None => "give DirectRunner::memory_limit (feature `spill`)",
         Some(_) => "give a lower DirectRunner::memory_limit",
     };
     Error::option(format!(
         "out of memory: the process holds {} MiB of the {} MiB that there are, and would soon be \
-         killed; {holder}. To have groups that do not fit kept on disk, {remedy}; groups in \
-         sessions, and the states of par_do_stateful, are not: for those use more memory, shorter \
-         windows, or a combine instead of a group_by_key",
+         killed; {holder}. To have groups and state that do not fit kept on disk, {remedy}; groups \
+         in sessions, and all that one key has in one window, are not: for those use more memory, \
+         shorter windows, or a combine instead of a group_by_key or a bag",
         mib(resident),
         mib(most),
     ))

@@ -13,7 +13,7 @@ use super::parker::Parker;
 use super::rest::Rest;
 use super::result::{End, RunResult};
 use super::runner::DirectRunner;
-use super::snapshots::{Saved, Snapshots, compare, prints};
+use super::snapshots::{Saved, Snapshots};
 use super::threads::GRACE;
 use super::{seeded, threads};
 use crate::clock::{Clock, ResumedClock};
@@ -256,10 +256,7 @@ fn resume(
     graph: &Graph,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Option<Resuming>> {
-    let saved = snapshots.saved().filter(|saved| !saved.head().finished);
-    if let Some(saved) = &saved {
-        compare(&saved.head().prints, &prints(graph), saved.head().epoch)?;
-    }
+    let saved = snapshots.unfinished();
     let mut newer = snapshots.damaged();
     for node in &graph.nodes {
         let Some(hook) = &node.sink else { continue };
@@ -287,10 +284,11 @@ fn resume(
         })?;
         newer = newer.max(Some(committed));
     }
-    Ok(saved.map(|saved| Resuming {
-        newer: newer.filter(|newer| *newer > saved.head().epoch),
-        saved,
-    }))
+    let Some(saved) = saved else {
+        return Ok(None);
+    };
+    let newer = newer.filter(|newer| *newer > saved.head().epoch && !snapshots.accepts_loss());
+    Ok(Some(Resuming { saved, newer }))
 }
 
 /// Lets every sink end its output, all in the same way unless one fails; returns the first error.

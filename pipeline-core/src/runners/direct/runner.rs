@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::epochs::{Disorder, Moment};
 use super::result::RunResult;
 use super::run;
-use super::snapshots::Snapshots;
+use super::snapshots::{Snapshots, compare, prints};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::event_log::EventLog;
@@ -233,6 +233,18 @@ impl DirectRunner {
     /// element where there was one. The job has then ended: what sinks had committed stays; what
     /// was not acknowledged to its source will be delivered again.
     pub fn run(&self, pipeline: &BuiltPipeline) -> Result<RunResult> {
+        self.check(pipeline)?;
+        run::run(self, pipeline)
+    }
+
+    /// Checks what can be checked before a run begins: the options, and whether the pipeline can go
+    /// on from the snapshot that there is. Nothing is begun, read or written;
+    /// [`run`](DirectRunner::run) begins with it.
+    ///
+    /// # Errors
+    /// An option that makes no sense, or that needs a feature which is off; a pipeline that differs
+    /// from the one of the snapshot, with what has changed and what to do.
+    pub fn check(&self, pipeline: &BuiltPipeline) -> Result<()> {
         if self.workers == Some(0) {
             return Err(Error::option("the number of workers must be at least 1"));
         }
@@ -248,7 +260,16 @@ impl DirectRunner {
         if self.memory_limit == Some(0) {
             return Err(Error::option("the memory limit must be at least 1 byte"));
         }
-        run::run(self, pipeline)
+        let Some(snapshots) = &self.snapshots else {
+            return Ok(());
+        };
+        match snapshots.unfinished() {
+            Some(saved) => {
+                let head = saved.head();
+                compare(&head.prints, &prints(pipeline.graph()), head.epoch)
+            }
+            None => Ok(()),
+        }
     }
 }
 

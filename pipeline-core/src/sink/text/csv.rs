@@ -12,8 +12,8 @@ use super::field_names::field_names;
 use super::format::Format;
 use crate::dead_letter::Failure;
 
-/// Shows elements as records of a CSV file.
-pub(super) struct Csv {
+/// Shows records, by their serde, as comma-separated values (RFC 4180, with `\n`); all of the same number of fields.
+pub struct Csv {
     writer: Writer<Shared>,
     /// What the writer has written.
     shown: Shared,

@@ -1,6 +1,7 @@
 //! How a [`TextSink`] goes through lives: its parts keep their temporary names, and a snapshot says how long they were.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub(super) struct Written {
 struct Names {
     tag: String,
     next: usize,
+    /// Of a life before, the parts that its last snapshot names, until the others are removed: not before a writer is
+    /// opened, since a run that is refused must leave all as it was.
+    named: Option<Vec<String>>,
 }
 
 /// Where a part is, and how it goes on.
@@ -58,6 +62,17 @@ impl Written {
         encode_to(&all, &mut bytes).map_err(Error::connector)?;
         Ok(bytes)
     }
+
+    /// Removes what the life before had begun behind its last snapshot, once.
+    fn remove_others(&mut self, path: &Path) -> Result<()> {
+        if let Some(names) = &mut self.names
+            && let Some(named) = names.named.take()
+        {
+            let named: Vec<&str> = named.iter().map(String::as_str).collect();
+            AtomicFile::remove_tagged(path, &names.tag, &named)?;
+        }
+        Ok(())
+    }
 }
 
 impl<T> TextSink<T> {
@@ -81,15 +96,17 @@ impl<T: Element> TextSink<T> {
     pub(super) fn open_part(&self, worker: usize) -> Result<TextWriter<T>> {
         let (format, parts) = ((self.format)(), Arc::clone(&self.parts));
         let mut written = self.lock();
+        let path = self.path("");
+        written.remove_others(&path)?;
         if let Some((part, saved)) = written.waiting.remove(&worker) {
             return TextWriter::resumed(format, part, saved, parts);
         }
-        let path = self.path("");
         let names = match &mut written.names {
             Some(names) => names,
             none => none.insert(Names {
                 tag: AtomicFile::new_tag(&path)?,
                 next: 0,
+                named: None,
             }),
         };
         let tag = names.tag.clone();
@@ -97,7 +114,7 @@ impl<T: Element> TextSink<T> {
         Ok(TextWriter::new(format, worker, file, parts, Some(tag)))
     }
 
-    /// Cuts the parts back to where the snapshot was taken; publishes them if the run had ended.
+    /// Goes on with the parts where the snapshot was taken; publishes them if the run had ended.
     ///
     /// The files bear no epoch, so that none is known to be committed.
     pub(super) fn recover_parts(&self, last: Option<Recovery>) -> Result<u64> {
@@ -121,12 +138,12 @@ impl<T: Element> TextSink<T> {
         };
         saved.sort_by_key(|saved| saved.worker);
         let path = self.path("");
-        let names: Vec<&str> = saved.iter().map(|saved| saved.name.as_str()).collect();
-        AtomicFile::remove_tagged(&path, &tag, &names)?;
-        let next = names.iter().filter_map(|name| number_of(name)).max();
+        let named: Vec<String> = saved.iter().map(|saved| saved.name.clone()).collect();
+        let next = named.iter().filter_map(|name| number_of(name)).max();
         let names = Names {
             tag,
             next: next.map_or(0, |number| number + 1),
+            named: Some(named),
         };
         let is_there = |saved: &Saved| AtomicFile::is_there(&path, &saved.name);
         if last.drained && !saved.iter().all(is_there) {

@@ -7,7 +7,7 @@ use super::Text;
 use super::plan::{Share, TextSplit};
 use super::position::{Counted, ShareName, TextPosition};
 use crate::error::{Error, Result};
-use crate::files::{BackgroundLines, FileRange, Line, LineReader, is_gzip, open_lines};
+use crate::files::{BackgroundLines, FileRange, Line, LineReader, is_packed, open_lines};
 use crate::metrics::Counter;
 use crate::source::{Position, ReadBatch, ReadContext, ReadStatus, Reader};
 
@@ -96,7 +96,7 @@ impl TextReader {
         else {
             return opened(range, 0, Counted::default());
         };
-        if is_gzip(input, compression)? {
+        if is_packed(input, compression)? {
             return opened(range, at, counted);
         }
         range.start = at;

@@ -3,7 +3,10 @@
 use std::convert::Infallible;
 use std::path::Path;
 
+use super::{Form, Put};
 use crate::error::{Error, Result};
+
+pub(crate) type Bytes = Vec<u8>;
 
 pub(super) struct Store(Infallible);
 
@@ -14,7 +17,7 @@ impl Store {
         ))
     }
 
-    pub(super) fn area(&self, _: usize, _: usize) -> Result<Area> {
+    pub(super) fn area(&self, _: usize, _: usize, _: Form) -> Result<Area> {
         match self.0 {}
     }
 }
@@ -22,14 +25,23 @@ impl Store {
 pub(crate) struct Area(Infallible);
 
 impl Area {
-    pub(crate) fn write(
-        &self,
-        _: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn write(&self, _: impl FnOnce(&mut Put<'_>) -> Result<()>) -> Result<()> {
         match self.0 {}
     }
 
     pub(crate) fn scan(&self, _: &[u8]) -> Scan {
+        match self.0 {}
+    }
+
+    pub(crate) fn scan_from(&self, _: &[u8]) -> Scan {
+        match self.0 {}
+    }
+
+    pub(crate) fn get(&self, _: &[u8]) -> Result<Option<Bytes>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn insert(&self, _: &[u8], _: &[u8]) -> Result<()> {
         match self.0 {}
     }
 
@@ -49,7 +61,7 @@ impl Area {
 pub(crate) struct Scan(Infallible);
 
 impl Iterator for Scan {
-    type Item = Result<(Vec<u8>, Vec<u8>)>;
+    type Item = Result<(Bytes, Bytes)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.0 {}

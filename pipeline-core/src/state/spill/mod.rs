@@ -7,11 +7,18 @@
 //! once, in order. redb's copy-on-write tree rewrites pages for such bulk (cberner/redb#822);
 //! rocksdb is minutes of C++; SQLite takes rows one at a time, and is C.
 //!
+//! Two ways lead there. Groups that need not be read until their window fires go as partial groups,
+//! a window at a time (`window/groups/spilled.rs`). State that a further element of its key needs
+//! goes key by key, and comes back with that element or when it is due: [`Evicted`].
+//!
 //! Nothing here outlives the process: the folder is emptied when the store is opened and removed
 //! with it, and nothing waits for the disk to be safe.
 
 #[cfg(not(feature = "spill"))]
 mod absent;
+// Its first users come with the next commits.
+#[allow(dead_code)]
+mod evicted;
 #[cfg(feature = "spill")]
 mod fjall;
 
@@ -26,10 +33,38 @@ use absent as engine;
 #[cfg(feature = "spill")]
 use fjall as engine;
 
-pub(crate) use engine::{Area, Scan};
+pub(crate) use engine::{Area, Bytes, Scan};
+#[allow(unused_imports)]
+pub(crate) use evicted::{Batch, Due, Evicted};
 
 /// The length of a key at most.
 pub(crate) const LONGEST_KEY: usize = 60 << 10;
+
+/// How the records of an area are written and read.
+#[derive(Clone, Copy)]
+pub(crate) enum Form {
+    /// In sorted runs; each record is read once, in order.
+    Runs,
+    /// Small ones, looked up by a key that may not be there.
+    Index,
+    /// In order from the first on, which is then forgotten; some are looked up before.
+    Queue,
+}
+
+impl Form {
+    /// Returns the name of the area.
+    #[cfg(feature = "spill")]
+    fn name(self) -> &'static str {
+        match self {
+            Form::Runs => "runs",
+            Form::Index => "index",
+            Form::Queue => "queue",
+        }
+    }
+}
+
+/// Takes the key and the value of a record.
+pub(crate) type Put<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
 /// Tells whether there is a store.
 pub(crate) const IS_THERE: bool = cfg!(feature = "spill");
@@ -93,14 +128,14 @@ impl Share {
         }
     }
 
-    /// Opens an area of its own in the store.
-    pub(crate) fn open(&self) -> Result<Area> {
+    /// Opens an area of its own in the store, one of each form.
+    pub(crate) fn open(&self, form: Form) -> Result<Area> {
         let store = self.memory.store.lock();
         let mut store = store.unwrap_or_else(PoisonError::into_inner);
         let store = match &mut *store {
             Some(store) => store,
             none => none.insert(engine::Store::open(&self.memory.folder)?),
         };
-        store.area(self.node, self.worker)
+        store.area(self.node, self.worker, form)
     }
 }

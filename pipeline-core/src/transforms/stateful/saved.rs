@@ -13,7 +13,7 @@ use crate::coder::encode_to;
 use crate::error::{Error, Result};
 use crate::graph::snapshot::{NodeState, StateOut};
 use crate::state::key_table::partition;
-use crate::state::{CellSpec, Column, Entry};
+use crate::state::{CellSpec, Column, Entry, Weighed};
 use crate::time::Timestamp;
 use crate::window::Window;
 
@@ -33,6 +33,9 @@ struct Names {
 /// When a timer fires, and the timestamp of what is emitted then.
 type Timers = Vec<Option<(Timestamp, Timestamp)>>;
 
+/// The state of a key and window.
+type Saved<'a, K> = (&'a (K, Window), &'a Entry);
+
 /// The state of some keys and windows.
 #[derive(Serialize, Deserialize)]
 struct Chunk<K> {
@@ -51,7 +54,7 @@ impl<F: StatefulDoFn> Stateful<F> {
             timers: self.cells.timers.clone(),
         };
         out.put(NAMES, &names)?;
-        out.put_chunks(STATES, self.entries.iter(), |entries, payload| {
+        let encode = |entries: &[Saved<'_, F::Key>], payload: &mut Vec<u8>| {
             let column = |(index, cell): (usize, &CellSpec)| {
                 let held = entries
                     .iter()
@@ -74,7 +77,17 @@ impl<F: StatefulDoFn> Stateful<F> {
                     .collect::<Result<_>>()?,
             };
             encode_to(&chunk, payload).map_err(|error| Error::connector(error.to_string()))
-        })
+        };
+        out.put_chunks(STATES, self.entries.iter(), encode)?;
+        // What is in the store goes the same way, so that nobody has to know where it was.
+        let mut failed = None;
+        let away = self.away();
+        let away = away.map_while(|entry| entry.map_err(|error| failed = Some(error)).ok());
+        out.put_chunks(STATES, away, |entries, payload| {
+            let entries: Vec<Saved<'_, F::Key>> = entries.iter().map(|(k, e)| (k, e)).collect();
+            encode(&entries, payload)
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 
     pub(super) fn load_state(&mut self, state: &NodeState) -> Result<()> {
@@ -98,11 +111,11 @@ impl<F: StatefulDoFn> Stateful<F> {
             })?,
         };
         state.chunks(STATES, |chunk: Chunk<F::Key>| {
-            self.take_back(state, &places, chunk)
+            self.take_chunk(state, &places, chunk)
         })
     }
 
-    fn take_back(
+    fn take_chunk(
         &mut self,
         state: &NodeState,
         places: &Places,
@@ -136,22 +149,24 @@ impl<F: StatefulDoFn> Stateful<F> {
             for (at, place) in timers.into_iter().zip(&places.timers) {
                 entry.timers[*place].at = at;
             }
-            self.restore(key, window, entry);
+            self.restore(key, window, entry)?;
         }
-        Ok(())
+        self.relieve()
     }
 
     /// Puts the state of a key back, and all that follows from it.
-    fn restore(&mut self, key: F::Key, window: Window, entry: Entry) {
-        let slot = self.entries.entry((key, window), || entry);
-        self.expire_later(slot, window);
-        let Some((_, entry)) = self.entries.get_mut(slot) else {
-            return;
-        };
-        for (index, timer) in entry.timers.iter_mut().enumerate() {
+    fn restore(&mut self, key: F::Key, window: Window, mut entry: Entry) -> Result<()> {
+        for timer in &entry.timers {
             self.holds.replace(None, timer.hold());
-            self.timers.schedule(slot, index, timer);
         }
+        if self.held.limited {
+            let of = (key, window);
+            entry.weighed = Weighed::came_back(self.held.weigh(&self.cells, &of, &entry));
+            self.held.changed(0, entry.weighed.bytes());
+            self.admit(of.0, window, entry)?;
+            return self.relieve_early();
+        }
+        self.admit(key, window, entry)
     }
 }
 

@@ -94,14 +94,17 @@ struct Shown {
 /// How an input is made of a number, and text of an output.
 type Ways<V, O> = (fn(u32) -> V, fn(O) -> String);
 
-/// Runs the events; restarts are only taken if `restarts` says so.
+/// Runs the events; restarts are only taken if `restarts` says so. Of the lives between them every
+/// second one has `share` bytes for what it keeps.
 fn run<V: Element, O: Element>(
     stage: &Stage,
     events: &[Event],
     (input, show): Ways<V, O>,
     restarts: bool,
+    mut share: Option<u64>,
 ) -> Shown {
-    let mut life = stage.start::<Key, V, O>(1, show);
+    let mut life = stage.start_within::<Key, V, O>(share, 1, show);
+    let mut other = None;
     let mut watermark = Timestamp::from_millis(0);
     let mut shown = Shown {
         emitted: Vec::new(),
@@ -143,7 +146,8 @@ fn run<V: Element, O: Element>(
                     continue;
                 }
                 let saved = life.save();
-                let next = stage.start::<Key, V, O>(workers, show);
+                std::mem::swap(&mut share, &mut other);
+                let next = stage.start_within::<Key, V, O>(share, workers, show);
                 next.load(&saved).unwrap();
                 assert_eq!(next.open_groups(), life.open_groups());
                 shown.emitted.append(&mut life.emitted.borrow_mut());
@@ -183,8 +187,8 @@ fn goes_on<V: Element, O: Element>(
     build: impl FnOnce(&Pipeline),
 ) -> Result<(), TestCaseError> {
     let stage = Stage::new(kind, build);
-    let undisturbed = run(&stage, events, ways, false);
-    let resumed = run(&stage, events, ways, true);
+    let undisturbed = run(&stage, events, ways, false, None);
+    let resumed = run(&stage, events, ways, true, None);
     prop_assert_eq!(undisturbed, resumed);
     Ok(())
 }
@@ -382,6 +386,31 @@ proptest! {
             let values = pairs(p, "In").window_into("Window", windows);
             let _ = values.par_do_stateful("Remember", Remember::declare);
         })?;
+    }
+}
+
+proptest! {
+    // Each of the many lives of a case opens a store.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+
+    #[test]
+    #[cfg_attr(not(feature = "spill"), ignore)]
+    fn keyed_state_that_is_away(
+        events in prop::collection::vec(event(), 1..120),
+        windows in windows().prop_filter("sessions merge", |w| !w.strategy.merges()),
+        // All of it, or what some keys have.
+        share in prop_oneof![Just(1), 600..3_000_u64],
+    ) {
+        let stage = Stage::new(Kind::StatefulParDo, |p| {
+            let values = pairs(p, "In").window_into("Window", windows);
+            let _ = values.par_do_stateful("Remember", Remember::declare);
+        });
+        let ways: Ways<u32, String> = (|value| value, |text| text);
+        let in_memory = run(&stage, &events, ways, false, None);
+        let away = run(&stage, &events, ways, false, Some(share));
+        prop_assert_eq!(&in_memory, &away);
+        let resumed = run(&stage, &events, ways, true, Some(share));
+        prop_assert_eq!(&in_memory, &resumed);
     }
 }
 

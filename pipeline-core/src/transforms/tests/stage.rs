@@ -1,8 +1,10 @@
 //! One node of a pipeline on some workers, without an engine around it.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use crate::batch::{Batch, Stamp};
@@ -16,6 +18,7 @@ use crate::graph::{
 use crate::metrics::{DROPPED_LATE, Metrics};
 use crate::pipeline::{BuiltPipeline, Pipeline};
 use crate::state::key_table::partition;
+use crate::state::spill::Memory;
 use crate::time::Timestamp;
 use crate::window::Window;
 
@@ -55,6 +58,26 @@ impl Stage {
         workers: usize,
         show: fn(O) -> String,
     ) -> Life<K, V> {
+        self.start_within(None, workers, show)
+    }
+
+    /// Starts it with so many bytes for what it keeps on each worker.
+    pub(super) fn start_within<K: Key, V: Element, O: Element>(
+        &self,
+        share: Option<u64>,
+        workers: usize,
+        show: fn(O) -> String,
+    ) -> Life<K, V> {
+        static LIVES: AtomicU64 = AtomicU64::new(0);
+        let life = LIVES.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("pipeline-stage-{}-{life}", std::process::id());
+        // In memory if there is such a place: many are made.
+        let shared = Path::new("/dev/shm");
+        let folder = match shared.is_dir() {
+            true => shared.join(folder),
+            false => std::env::temp_dir().join(folder),
+        };
+        let memory = Arc::new(Memory::new(self.graph().nodes.len(), share, folder));
         let graph = self.graph();
         let node = &graph.nodes[self.node];
         let metrics = Arc::new(Metrics::new(graph.nodes.iter().map(|n| &n.path)));
@@ -80,7 +103,7 @@ impl Stage {
                 bundle: Rc::default(),
                 at_rest: Rc::default(),
                 epochs: Epochs::default(),
-                memory: Arc::default(),
+                memory: Arc::clone(&memory),
                 uncommitted: Rc::default(),
             };
             let context = NodeContext {

@@ -68,6 +68,19 @@ impl Account {
         self.bytes += bytes + bytes / 2;
     }
 
+    /// Takes so many bytes to be all that is held.
+    pub(super) fn is_now(&mut self, bytes: u64) {
+        self.bytes = bytes + bytes / 2;
+    }
+
+    /// Returns the part of `entries` that has to go for half of the share to be free, by their
+    /// average.
+    pub(super) fn excess(&self, entries: u64) -> u64 {
+        let over = self.bytes.saturating_sub(self.share.bytes() / 2);
+        let part = u128::from(entries) * u128::from(over) / u128::from(self.bytes.max(1));
+        (part as u64 + 1).min(entries)
+    }
+
     /// Says that of `before` entries there are `now` ones left.
     pub(super) fn left(&mut self, before: u64, now: u64) {
         if now < before {

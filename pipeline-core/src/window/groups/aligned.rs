@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::account::Account;
 use super::firing::Firing;
 use super::spilled::Spilled;
 use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
@@ -230,8 +231,16 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         }
     }
 
+    /// Spills some groups.
+    pub(super) fn relieve(&mut self, account: &mut Account) -> Result<()> {
+        let before = self.entries;
+        self.evict(&account.share)?;
+        account.left(before, self.entries);
+        Ok(())
+    }
+
     /// Spills about half of the groups, of windows that fire last.
-    pub(super) fn evict(&mut self, share: &Share) -> Result<()> {
+    fn evict(&mut self, share: &Share) -> Result<()> {
         if let Some((window, table)) = self.current.take() {
             self.open.insert(window, table);
         }

@@ -145,4 +145,4 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
 }
 
 /// A group that is longer takes the room of several.
-const ROOM_BYTES: usize = 4 << 10;
+pub(super) const ROOM_BYTES: usize = 4 << 10;

@@ -1,4 +1,6 @@
 //! Groups in windows that merge: each key has its own.
+//!
+//! What does not fit into memory is in the store, key by key (`evicted.rs`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -9,8 +11,10 @@ use smallvec::SmallVec;
 
 use super::{Aggregate, Arrival, Emit, Group, Stage, holds};
 use crate::coder::Key;
+use crate::error::Result;
 use crate::state::holds::Holds;
 use crate::state::key_table::{KeyTable, SlotId};
+use crate::state::spill::Evicted;
 use crate::time::Timestamp;
 use crate::user_code::{Fault, panic_message};
 use crate::window::{PaneTiming, Window, WindowingStrategy};
@@ -18,32 +22,44 @@ use crate::window::{PaneTiming, Window, WindowingStrategy};
 /// A merged window of a key, with its group.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Session<A> {
-    window: Window,
-    group: Group<A>,
+    pub(super) window: Window,
+    pub(super) group: Group<A>,
     /// The on-time pane has been emitted, or its time was over when the first element came.
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 /// The windows of a key as they are saved.
 pub(super) type Record<K, A> = (K, Vec<Session<A>>);
 
-struct Sessions<A> {
+pub(super) struct Sessions<A> {
     /// In the order of their starts; they do not intersect under `Sessions`.
-    open: SmallVec<[Session<A>; 1]>,
+    pub(super) open: SmallVec<[Session<A>; 1]>,
     /// The time of this key's entry in the queue.
-    timer: Timestamp,
+    pub(super) timer: Timestamp,
+    /// The batch that brought the last element: see [`MergingGroups::batch`].
+    pub(super) touched: u32,
 }
 
 /// A slot per key, and one timer per key in a queue: when it comes up and the key's windows have
 /// grown meanwhile, it is queued again.
 pub(super) struct MergingGroups<K, A: Aggregate> {
-    keys: KeyTable<K, Sessions<A::Accumulator>>,
-    current_slot: SlotId,
-    timers: BinaryHeap<Reverse<(Timestamp, SlotId)>>,
-    late: BTreeSet<SlotId>,
+    pub(super) keys: KeyTable<K, Sessions<A::Accumulator>>,
+    pub(super) current_slot: SlotId,
+    pub(super) timers: BinaryHeap<Reverse<(Timestamp, SlotId)>>,
+    pub(super) late: BTreeSet<SlotId>,
     pub(super) is_firing: bool,
+    /// Those of keys in the store count as well.
     pub(super) holds: Holds,
     windows: Vec<Window>,
+    /// The keys that do not fit into memory; a key is there or in `keys`.
+    pub(super) evicted: Evicted,
+    /// The windows there whose elements have not been emitted.
+    pub(super) evicted_open: u64,
+    /// The keys that came from there and stayed since somebody asked, and their bytes.
+    pub(super) came_back: (u64, u64),
+    /// Counts batches, to tell the keys that have not been touched for long.
+    pub(super) batch: u32,
+    pub(super) scratch: Vec<u8>,
 }
 
 impl<K: Key, A: Aggregate> MergingGroups<K, A> {
@@ -56,6 +72,11 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             is_firing: false,
             holds: holds(strategy),
             windows: Vec::new(),
+            evicted: Evicted::default(),
+            evicted_open: 0,
+            came_back: (0, 0),
+            batch: 0,
+            scratch: Vec::new(),
         }
     }
 
@@ -65,14 +86,20 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         key: K,
         arrival: Arrival<A::Input>,
     ) -> Result<(), Fault> {
+        if !self.evicted.is_empty() {
+            self.bring_back(&key)?;
+        }
+        let batch = self.batch;
         let slot = self.keys.entry(key, || Sessions {
             open: SmallVec::new(),
             timer: Timestamp::MAX,
+            touched: batch,
         });
         self.current_slot = slot;
         let Some((_, sessions)) = self.keys.get_mut(slot) else {
             return Ok(());
         };
+        sessions.touched = batch;
         let at = place(
             stage,
             sessions,
@@ -91,8 +118,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             self.late.insert(slot);
         }
         // Merging may have moved windows besides the element's own.
-        let due = sessions.open.iter().map(|s| due(stage.strategy, s)).min();
-        if let Some(due) = due
+        if let Some(due) = next_due(stage.strategy, &sessions.open)
             && due < sessions.timer
         {
             sessions.timer = due;
@@ -132,59 +158,73 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         mut room: usize,
     ) -> Result<bool, Fault> {
         self.is_firing = false;
-        while let Some(&Reverse((time, slot))) = self.timers.peek() {
-            if stage.watermark <= time {
-                break;
+        loop {
+            let first = self.timers.peek().map(|Reverse(first)| *first);
+            let in_memory = first.map_or(Timestamp::MAX, |(time, _)| time);
+            let evicted = self.evicted.earliest_due();
+            if stage.watermark <= in_memory.min(evicted) {
+                return Ok(true);
             }
             if room == 0 {
                 self.is_firing = true;
                 return Ok(false);
             }
+            if evicted <= in_memory {
+                self.fire_evicted(stage, in_memory, out, &mut room)?;
+                continue;
+            }
             self.timers.pop();
-            self.current_slot = slot;
-            let Some((key, sessions)) = self.keys.get_mut(slot) else {
+            let Some((time, slot)) = first else {
                 continue;
             };
-            if sessions.timer != time {
-                continue;
-            }
-            for session in &mut sessions.open {
-                // One window at a time, at its own time: keys fire in the order of their ends.
-                if session.ended || due(stage.strategy, session) > time {
-                    continue;
-                }
-                let before = hold_of(session);
-                let fired = session
-                    .group
-                    .fire(stage, session.window, PaneTiming::OnTime);
-                session.ended = true;
-                self.holds.replace(before, None);
-                if let Some((output, stamp)) = fired {
-                    room = room.saturating_sub(1);
-                    out.emit(key.clone(), output, stamp)?;
-                }
-            }
-            sessions
-                .open
-                .retain(|s| !(s.ended && stage.has_expired(s.window)));
-            let next = sessions.open.iter().map(|s| due(stage.strategy, s)).min();
-            match next {
-                Some(next) => {
-                    sessions.timer = next;
-                    self.timers.push(Reverse((next, slot)));
-                }
-                None => {
-                    self.keys.remove(slot);
-                }
+            if self.keys.get(slot).is_some_and(|s| s.timer == time) {
+                self.fire_key(stage, slot, out, &mut room)?;
             }
         }
-        Ok(true)
     }
 
-    /// Returns the windows of all keys, to be saved when a bundle has ended.
-    pub(super) fn records(&self) -> impl Iterator<Item = (&K, &[Session<A::Accumulator>])> {
-        let keys = self.keys.iter();
-        keys.map(|(key, sessions)| (key, sessions.open.as_slice()))
+    /// Emits the on-time panes of a key's windows that are due at its time, and forgets those that
+    /// have expired, and the key with its last window. The timer has come up.
+    pub(super) fn fire_key(
+        &mut self,
+        stage: &Stage<'_, A>,
+        slot: SlotId,
+        out: &mut impl Emit<K, A::Output>,
+        room: &mut usize,
+    ) -> Result<(), Fault> {
+        self.current_slot = slot;
+        let Some((key, sessions)) = self.keys.get_mut(slot) else {
+            return Ok(());
+        };
+        for session in &mut sessions.open {
+            // One window at a time, at its own time: keys fire in the order of their ends.
+            if session.ended || due(stage.strategy, session) > sessions.timer {
+                continue;
+            }
+            let before = hold_of(session);
+            let fired = session
+                .group
+                .fire(stage, session.window, PaneTiming::OnTime);
+            session.ended = true;
+            self.holds.replace(before, None);
+            if let Some((output, stamp)) = fired {
+                *room = room.saturating_sub(1);
+                out.emit(key.clone(), output, stamp)?;
+            }
+        }
+        sessions
+            .open
+            .retain(|s| !(s.ended && stage.has_expired(s.window)));
+        match next_due(stage.strategy, &sessions.open) {
+            Some(next) => {
+                sessions.timer = next;
+                self.timers.push(Reverse((next, slot)));
+            }
+            None => {
+                self.keys.remove(slot);
+            }
+        }
+        Ok(())
     }
 
     /// Takes back the windows of a key.
@@ -196,28 +236,48 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         for session in &windows {
             self.holds.replace(None, hold_of(session));
         }
-        let due = windows.iter().map(|s| due(strategy, s)).min();
-        let timer = due.unwrap_or(Timestamp::MAX);
+        let timer = next_due(strategy, &windows).unwrap_or(Timestamp::MAX);
         let slot = self.keys.entry(key, || Sessions {
             open: windows.into(),
             timer,
+            touched: 0,
         });
         self.timers.push(Reverse((timer, slot)));
     }
 
-    /// Returns the number of keys.
+    /// Returns what is gathered in memory for a key.
+    pub(super) fn windows_of(&self, key: &K) -> &[Session<A::Accumulator>] {
+        let sessions = self.keys.find(key).and_then(|slot| self.keys.get(slot));
+        sessions.map_or(&[], |sessions| sessions.open.as_slice())
+    }
+
+    /// Returns the number of keys in memory.
     pub(super) fn entries(&self) -> u64 {
         self.keys.len() as u64
     }
 
     pub(super) fn open_groups(&self) -> u64 {
-        let open = self.keys.iter().flat_map(|(_, s)| s.open.iter());
-        open.filter(|s| s.group.dirty).count() as u64
+        let keys = self.keys.iter();
+        let in_memory: u64 = keys.map(|(_, sessions)| open_in(&sessions.open)).sum();
+        in_memory + self.evicted_open
     }
 
     pub(super) fn current_key(&self) -> Option<&K> {
         self.keys.key(self.current_slot)
     }
+}
+
+/// Returns the number of windows whose elements have not been emitted.
+pub(super) fn open_in<A>(windows: &[Session<A>]) -> u64 {
+    windows.iter().filter(|s| s.group.dirty).count() as u64
+}
+
+/// Returns when the first of some windows is due.
+pub(super) fn next_due<A>(
+    strategy: &WindowingStrategy,
+    windows: &[Session<A>],
+) -> Option<Timestamp> {
+    windows.iter().map(|s| due(strategy, s)).min()
 }
 
 /// Returns when a window fires, or, after that, is forgotten.

@@ -15,6 +15,7 @@
 
 mod account;
 mod aligned;
+mod evicted;
 mod firing;
 mod group;
 mod merging;
@@ -22,6 +23,8 @@ mod spilled;
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests;
+
+use std::mem::take;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -209,6 +212,10 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             strategy: &self.strategy,
             watermark: self.watermark,
         };
+        if let GroupsKind::Merging(groups) = &mut self.kind {
+            // What comes back is no insertion.
+            groups.bring_back(&key)?;
+        }
         let (account, window, entries) = (&mut self.account, arrival.window, self.kind.entries());
         let mut input = Vec::new();
         let stays = A::write_input(&arrival.input, &mut input);
@@ -230,7 +237,19 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
                     effort = before + after;
                 }
             }
-            GroupsKind::Merging(groups) => groups.add(&stage, key, arrival)?,
+            GroupsKind::Merging(groups) => {
+                let mut weigh = |groups: &MergingGroups<K, A>| match &looked_up {
+                    Some(key) => account.weigh(&evicted::Stored(groups.windows_of(key))),
+                    None => 0,
+                };
+                let before = weigh(groups);
+                groups.add(&stage, key, arrival)?;
+                if !stays {
+                    let after = weigh(groups);
+                    weight = after.saturating_sub(before);
+                    effort = before + after;
+                }
+            }
         }
         if self.kind.entries() > entries {
             weight += entry;
@@ -241,14 +260,14 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
 
     /// Spills groups, if the operator holds more than its share and they can be spilled.
     pub(crate) fn relieve(&mut self) -> Result<()> {
-        if self.account.is_over()
-            && let GroupsKind::Aligned(groups) = &mut self.kind
-        {
-            let before = groups.entries;
-            groups.evict(&self.account.share)?;
-            self.account.left(before, groups.entries);
+        if let GroupsKind::Merging(groups) = &mut self.kind {
+            groups.batch = groups.batch.wrapping_add(1);
+            self.account.came_back(take(&mut groups.came_back).1);
         }
-        Ok(())
+        match self.account.is_over() {
+            true => self.kind.relieve(&self.strategy, &mut self.account),
+            false => Ok(()),
+        }
     }
 
     /// Ends a bundle: emits the late panes that it made, then, as the input watermark becomes
@@ -290,15 +309,20 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             watermark: self.watermark,
         };
         let before = self.kind.entries();
-        let done = match &mut self.kind {
-            GroupsKind::Aligned(groups) => groups.fire_ended(&stage, out, room),
-            GroupsKind::Merging(groups) => groups.fire_ended(&stage, out, room),
+        let (done, came_back) = match &mut self.kind {
+            GroupsKind::Aligned(groups) => {
+                let done = groups.fire_ended(&stage, out, room);
+                (done, (0, take(&mut groups.came_back)))
+            }
+            GroupsKind::Merging(groups) => {
+                let done = groups.fire_ended(&stage, out, room);
+                (done, take(&mut groups.came_back))
+            }
         };
-        self.account.left(before, self.kind.entries());
-        if let GroupsKind::Aligned(groups) = &mut self.kind {
-            self.account
-                .came_back(std::mem::take(&mut groups.came_back));
-        }
+        let (entries, bytes) = came_back;
+        self.account
+            .left(before, self.kind.entries().saturating_sub(entries));
+        self.account.came_back(bytes);
         done
     }
 
@@ -315,7 +339,7 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         out.put(WATERMARK, &self.watermark)?;
         match &self.kind {
             GroupsKind::Aligned(groups) => groups.save(GROUPS, out),
-            GroupsKind::Merging(groups) => out.put_keyed(GROUPS, groups.records()),
+            GroupsKind::Merging(groups) => groups.save(GROUPS, out),
         }
     }
 
@@ -349,20 +373,28 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
                         account.sampled(weight + entry as u64, weight);
                     }
                     groups.restore(&stage, record);
-                    if account.is_over() {
-                        let before = groups.entries;
-                        groups.evict(&account.share)?;
-                        account.left(before, groups.entries);
+                    match account.is_over() {
+                        true => groups.relieve(account),
+                        false => Ok(()),
                     }
-                    Ok(())
                 })
             }
             GroupsKind::Merging(groups) => {
                 state.records(GROUPS, |record: merging::Record<_, _>| {
-                    if is_mine(&record.0) {
-                        groups.restore(&self.strategy, record);
+                    if !is_mine(&record.0) {
+                        return Ok(());
                     }
-                    Ok(())
+                    let (strategy, account) = (&self.strategy, &mut self.account);
+                    if account.is_sample() {
+                        let weight =
+                            account.weigh(&record.0) + account.weigh(&evicted::Stored(&record.1));
+                        account.sampled(weight + MergingGroups::<K, A>::ENTRY, weight);
+                    }
+                    groups.restore(strategy, record);
+                    match account.is_over() {
+                        true => groups.relieve(strategy, account),
+                        false => Ok(()),
+                    }
                 })
             }
         }
@@ -402,6 +434,14 @@ impl<K: Key, A: Aggregate> GroupsKind<K, A> {
         match self {
             GroupsKind::Aligned(groups) => groups.entries,
             GroupsKind::Merging(groups) => groups.entries(),
+        }
+    }
+
+    /// Moves groups to the store until the operator holds no more than its share.
+    fn relieve(&mut self, strategy: &WindowingStrategy, account: &mut Account) -> Result<()> {
+        match self {
+            GroupsKind::Aligned(groups) => groups.relieve(account),
+            GroupsKind::Merging(groups) => groups.relieve(strategy, account),
         }
     }
 }

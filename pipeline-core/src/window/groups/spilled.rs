@@ -19,7 +19,7 @@ use crate::coder::{Key, decode_strictly, encode_to};
 use crate::error::{Error, Result};
 use crate::state::holds::Holds;
 use crate::state::key_table::SlotId;
-use crate::state::spill::{Area, LONGEST_KEY, Scan, Share};
+use crate::state::spill::{Area, Form, LONGEST_KEY, Scan, Share};
 use crate::time::Timestamp;
 use crate::window::Window;
 
@@ -58,7 +58,7 @@ impl Spilled {
     {
         let area = match &mut self.area {
             Some(area) => area,
-            none => none.insert(share.open()?),
+            none => none.insert(share.open(Form::Runs)?),
         };
         let (run, windows) = (self.next, &mut self.windows);
         self.next += 1;
@@ -258,11 +258,11 @@ fn sorted<K: Key, S>(table: &crate::state::key_table::KeyTable<K, S>) -> Result<
     Ok((keys, order))
 }
 
-fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     encode_to(value, out).map_err(|error| Error::connector(error.to_string()))
 }
 
-fn decoded<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<T> {
+pub(super) fn decoded<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<T> {
     decode_strictly(&mut bytes).map_err(|error| Error::connector(error.to_string()))
 }
 

@@ -51,6 +51,7 @@ pub struct Snapshots {
     interval: Duration,
     bytes: u64,
     keep: usize,
+    accepts_loss: bool,
     besides: Vec<(String, Arc<dyn Beside>)>,
     /// A run has begun with them.
     used: Arc<AtomicBool>,
@@ -105,6 +106,7 @@ impl Snapshots {
             interval: Duration::from_secs(1),
             bytes: 16 << 20,
             keep: 3,
+            accepts_loss: false,
             besides: Vec::new(),
             used: Arc::default(),
         })
@@ -132,6 +134,14 @@ impl Snapshots {
         self
     }
 
+    /// Goes on from an older snapshot, where the newest is damaged or gone, even if a source cannot
+    /// deliver again what it has acknowledged since: those elements are lost to groups, state and
+    /// files. Default: such a run is refused. For the run at hand; not to be set for good.
+    pub fn accept_loss(mut self) -> Self {
+        self.accepts_loss = true;
+        self
+    }
+
     /// Saves the state of something outside the graph under a name.
     pub fn beside(mut self, name: &str, beside: Arc<dyn Beside>) -> Self {
         self.besides.push((name.to_owned(), beside));
@@ -140,13 +150,13 @@ impl Snapshots {
 
     /// Returns from which snapshot the run goes on; `None` if it begins anew.
     pub fn resumed(&self) -> Option<Resumed> {
-        let saved = self.saved.as_ref()?;
+        let saved = self.unfinished()?;
         let head = saved.head();
-        (!head.finished).then(|| Resumed {
+        Some(Resumed {
             epoch: head.epoch,
             keys: saved.keys(),
             messages: head.messages,
-            saved: Arc::clone(saved),
+            saved,
         })
     }
 
@@ -165,9 +175,10 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Returns the newest whole snapshot, whether or not its run had ended.
-    pub(in crate::runners::direct) fn saved(&self) -> Option<Arc<Saved>> {
-        self.saved.clone()
+    /// Returns the newest whole snapshot, if its run had not ended.
+    pub(in crate::runners::direct) fn unfinished(&self) -> Option<Arc<Saved>> {
+        let saved = self.saved.as_ref()?;
+        (!saved.head().finished).then(|| Arc::clone(saved))
     }
 
     /// Returns the number of the next snapshot: numbers only go up, whatever is damaged or gone.
@@ -187,6 +198,11 @@ impl Snapshots {
     /// When there are none behind it.
     pub(in crate::runners::direct) fn number_behind(&self, committed: u64) -> Result<()> {
         self.folder.number_behind(committed)
+    }
+
+    /// Tells whether elements may be lost that an acknowledged epoch held which is gone.
+    pub(in crate::runners::direct) fn accepts_loss(&self) -> bool {
+        self.accepts_loss
     }
 
     /// Begins to write a snapshot, under a temporary name.

@@ -79,7 +79,7 @@ fn what_was_written_is_read() {
     let folder = scratch.path().join("of/its/own");
     {
         let snapshots = Snapshots::open(&folder).unwrap();
-        assert!(snapshots.resumed().is_none() && snapshots.saved().is_none());
+        assert!(snapshots.resumed().is_none() && snapshots.unfinished().is_none());
         assert_eq!(snapshots.next_epoch(), 1);
         write(&snapshots, 1);
         // An epoch is never used again.
@@ -93,7 +93,7 @@ fn what_was_written_is_read() {
     assert_eq!((resumed.epoch, resumed.keys, resumed.messages), (2, 6, 200));
     assert_eq!(resumed.beside("publisher"), Some(&[1, 2, 2][..]));
     assert_eq!(resumed.beside("another"), None);
-    let saved = snapshots.saved().unwrap();
+    let saved = snapshots.unfinished().unwrap();
     assert_eq!(format!("{:?}", saved.head()), format!("{:?}", head(2)));
     let about = "state of epoch 2, of a length that matters";
     assert_eq!(
@@ -120,7 +120,8 @@ fn a_run_that_ended_is_not_resumed_and_its_epochs_go_on() {
     }
     let snapshots = Snapshots::open(scratch.path()).unwrap();
     assert!(snapshots.resumed().is_none());
-    assert_eq!(snapshots.saved().unwrap().head().epoch, 2);
+    assert!(snapshots.unfinished().is_none());
+    assert_eq!(snapshots.saved.as_ref().unwrap().head().epoch, 2);
     assert_eq!(snapshots.next_epoch(), 3);
 }
 
@@ -256,7 +257,7 @@ fn a_snapshot_that_changes_while_it_is_used_is_noticed() {
     let scratch = Scratch::new("snapshots-changed");
     write(&Snapshots::open(scratch.path()).unwrap(), 1);
     let snapshots = Snapshots::open(scratch.path()).unwrap();
-    let saved = snapshots.saved().unwrap();
+    let saved = snapshots.unfinished().unwrap();
     let path = file(scratch.path(), 1);
     let mut bytes = fs::read(&path).unwrap();
     let at = bytes.windows(5).position(|w| w == b"state").unwrap();

@@ -19,7 +19,7 @@ use super::tables;
 /// A visit ends when no message has come for so long, in event time.
 pub const SESSION_GAP: Duration = Duration::from_secs(30 * 60);
 
-/// How long the id of a message is remembered, which each snapshot holds: several times the ack deadline, after which
+/// How long the id of a message is remembered, in memory and beside the snapshots: several times the ack deadline, after which
 /// one that was not acknowledged comes again.
 pub const REMEMBER_IDS: Duration = Duration::from_secs(60);
 

@@ -8,6 +8,7 @@ mod epoch_numbers;
 mod epochs;
 mod googlesql;
 mod ndjson;
+mod pubsub_ids;
 mod pubsub_resume;
 mod pubsub_source;
 mod redelivery_damage;

@@ -45,10 +45,10 @@ impl Position {
         })
     }
 
-    /// Adds pieces, each under a number of this part that never stands for other bytes, also in
-    /// later runs. The snapshot writes those that the one before did not have; what it had and is
-    /// not given again is let go. [`ReadContext::pieces`](super::ReadContext::pieces) gives them
-    /// back. A piece has less than 4 GiB.
+    /// Adds pieces, each under a number. The snapshot writes those whose numbers the one before did
+    /// not have, so that a number stands for the same bytes as long as it is given again and again;
+    /// what is not given again is let go. [`ReadContext::pieces`](super::ReadContext::pieces) gives
+    /// them back. A piece has less than 4 GiB.
     pub fn with_pieces(mut self, pieces: impl IntoIterator<Item = (u64, Bytes)>) -> Position {
         self.pieces.extend(pieces);
         self

@@ -54,8 +54,9 @@ pub const NOT_ACKNOWLEDGED: &str = "not_acknowledged";
 /// - **Identity.** A message whose id was taken in before, by whichever reader, is dropped, ahead of watermark and
 ///   lateness, and counted (`duplicates`). The id is the [attribute](Self::id_attribute), or the message id where that
 ///   is not set. It is remembered until the message is acknowledged, and [so long](Self::remember_ids) after that;
-///   then it is forgotten, and counted (`forgotten_ids`). It costs about 120 bytes. Another process that reads the
-///   same subscription knows nothing of it.
+///   then it is forgotten, and counted (`forgotten_ids`). What is remembered is 16 bytes of its SHA-256, which take
+///   about 60 bytes of memory: among a thousand million ids the odds that a new message is taken for a known one are
+///   about one in 10²¹. Another process that reads the same subscription knows nothing of it.
 /// - **Acknowledgement.** When the bundle that took the message in has ended and the sinks that its
 ///   effects went to have committed; in a run with snapshots when the sinks have committed its epoch. A
 ///   duplicate is acknowledged with the first delivery, if that has not been. Until then the deadline is extended
@@ -63,8 +64,9 @@ pub const NOT_ACKNOWLEDGED: &str = "not_acknowledged";
 ///   failed is counted (`not_acknowledged`), and the message is a duplicate when it comes again.
 /// - **Order.** The messages of an ordering key go to one reader, in the order in which the service brings them. A
 ///   subscription that is [ordered](SubscriptionOptions::ordered) brings them in the order of publishing.
-/// - **Snapshots.** A snapshot holds the watermark and the ids, all of them: at 100,000 messages a second
-///   that makes about 4 MB for each second that they are remembered. Their age is counted while jobs run.
+/// - **Snapshots.** A snapshot holds the watermark, and names the ids: each is written once, in a log beside the
+///   snapshots. At 100,000 messages a second that makes 1.6 MB a second, and as much on disk for each second that
+///   they are remembered. Their age is counted while jobs run.
 /// - **Errors.** What may pass is tried again after 100 ms, then after twice as long each time, ten
 ///   times in a row at most; anything else ends the job.
 ///

@@ -55,7 +55,7 @@ impl Intake {
         Intake {
             parts,
             state: Mutex::new(State {
-                ids: Ids::new(remember),
+                ids: Ids::new(parts, remember),
                 policy: WatermarkPolicy::with_disorder(disorder),
                 not_acknowledged: None,
                 arrived: Instant::now(),

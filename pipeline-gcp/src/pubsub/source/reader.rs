@@ -43,7 +43,7 @@ impl PubSubReader {
             state.not_acknowledged = Some(context.counter(NOT_ACKNOWLEDGED));
             if let Some((latest, saved)) = position {
                 state.policy.observe(latest);
-                state.ids.restore(number, saved);
+                state.ids.restore(number, saved, context.pieces());
             }
         }
         intake.open();
@@ -125,7 +125,10 @@ impl PubSubReader {
         } in received
         {
             bytes += source.service.unacknowledged_size(&message);
-            if let Known::Before(first) = state.ids.take_in(&source.identity(&message)) {
+            let id = source.identity(&message);
+            // Such a service gives other messages the same ids in its next life.
+            let lasts = !source.service.replays() || source.is_attribute(&id);
+            if let Known::Before(first) = state.ids.take_in(self.part, &id, lasts) {
                 self.duplicates.add(1);
                 let own = match first {
                     Some(first) => first.join(ack_id),
@@ -149,7 +152,7 @@ impl PubSubReader {
         }
         let (service, subscription) = (&source.service, &source.subscription);
         let ack_ids = AckIds::new(service, subscription, ack_ids, &self.intake);
-        state.ids.until(&ack_ids);
+        state.ids.until(self.part, &ack_ids);
         drop(state);
         self.leases.add(&ack_ids);
         batch.acknowledge_sized(Deliveries(ack_ids), bytes);
@@ -185,13 +188,9 @@ impl Reader<Message, Deliveries> for PubSubReader {
     }
 
     fn position(&mut self) -> Result<Position> {
-        let source = &self.source;
-        // Such a service gives other messages the same ids in its next life.
-        let passing = source.service.replays();
-        let state = self.intake.state();
-        let keep = |id: &str| !passing || source.is_attribute(id);
-        let saved = state.ids.saved(self.part, keep);
-        Position::of(&(state.policy.latest(), saved))
+        let mut state = self.intake.state();
+        let (saved, pieces) = state.ids.saved(self.part);
+        Ok(Position::of(&(state.policy.latest(), saved))?.with_pieces(pieces))
     }
 }
 

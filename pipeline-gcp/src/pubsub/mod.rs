@@ -7,10 +7,12 @@
 
 #[cfg(feature = "gcp")]
 pub mod cloud;
+pub mod dead_letter;
 pub mod error;
 pub mod local;
 pub mod message;
 pub mod service;
+pub mod sink;
 pub mod source;
 
 #[cfg(feature = "gcp")]
@@ -19,4 +21,5 @@ pub use error::{PubSubError, PubSubErrorKind};
 pub use local::{Counters, JournalEntry, LocalPubSub, Redelivery};
 pub use message::{InvalidMessage, Message, NewMessage};
 pub use service::{NotAcknowledged, PubSub, Pulled, ReceivedMessage, SubscriptionOptions};
+pub use sink::{PubSubSink, PubSubWriter};
 pub use source::{Deliveries, PubSubPart, PubSubReader, PubSubSource, ReadPubSub};

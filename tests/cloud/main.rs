@@ -4,9 +4,13 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | `faults` | servers that fail by script |
 //! | `servers` | the emulators start, one process a test |
+//! | `storage` | Cloud Storage: one suite for all storages, and what happens when things fail |
 
+mod faults;
 mod servers;
+mod storage;
 
 /// Every server that is installed starts and is gone with its test.
 #[test]

@@ -7,6 +7,7 @@ mod epochs;
 mod googlesql;
 mod ndjson;
 mod pubsub_resume;
+mod storage;
 mod table_epochs;
 mod text_epochs;
 mod text_files;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pipeline_core::coder::{decode, encode_to};
 use pipeline_core::sink::Recovery;
@@ -19,7 +19,7 @@ use super::target::Uploaded;
 /// What a sink and its writers share.
 #[derive(Default)]
 pub(super) struct Shared {
-    pub(super) registry: Registry,
+    pub(super) registry: Arc<Registry>,
     state: Mutex<State>,
     /// The run without snapshots that has cleared away what others have left.
     pub(super) cleared: tokio::sync::Mutex<String>,

@@ -14,10 +14,12 @@ pub(super) struct Registry(Mutex<Taken>);
 
 #[derive(Default)]
 struct Taken {
-    /// The next part.
-    parts: BTreeMap<FileKey, u32>,
+    /// The next part, and the round in which the last was taken.
+    parts: BTreeMap<FileKey, (u32, u64)>,
     /// Who has a name: two must not have one.
     names: HashMap<String, FileKey>,
+    /// Counts the rounds: what was taken two rounds ago is published.
+    round: u64,
 }
 
 impl Registry {
@@ -33,12 +35,13 @@ impl Registry {
     /// Takes the next part.
     pub(super) fn take(&self, key: &FileKey) -> u32 {
         let mut taken = self.lock();
-        let next = match taken.parts.get_mut(key) {
+        let now = taken.round;
+        let (next, round) = match taken.parts.get_mut(key) {
             Some(next) => next,
             None => taken.parts.entry(key.clone()).or_default(),
         };
         let part = *next;
-        *next += 1;
+        (*next, *round) = (part + 1, now);
         part
     }
 
@@ -67,12 +70,23 @@ impl Registry {
         }
     }
 
-    /// Forgets windows that ended so long before the watermark.
+    /// Forgets windows that ended so long before the watermark, but for those that have files which may not be
+    /// published yet.
     pub(super) fn forget(&self, watermark: Timestamp, remember: Duration) {
         let mut taken = self.lock();
-        let is_over = |key: &FileKey| key.window.end() + remember <= watermark;
-        taken.parts.retain(|key, _| !is_over(key));
-        taken.names.retain(|_, key| !is_over(key));
+        let Taken {
+            parts,
+            names,
+            round,
+        } = &mut *taken;
+        parts
+            .retain(|key, (_, last)| key.window.end() + remember > watermark || *last + 2 > *round);
+        names.retain(|_, key| parts.contains_key(key));
+    }
+
+    /// Begins the next round: all that was taken in the one before the last is published.
+    pub(super) fn next_round(&self) {
+        self.lock().round += 1;
     }
 
     /// Returns the parts for a snapshot.
@@ -81,7 +95,7 @@ impl Registry {
         taken
             .parts
             .iter()
-            .map(|(key, next)| (key.clone(), *next))
+            .map(|(key, (next, _))| (key.clone(), *next))
             .collect()
     }
 
@@ -89,7 +103,7 @@ impl Registry {
     pub(super) fn restore(&self, parts: impl IntoIterator<Item = (FileKey, u32)>) {
         let mut taken = self.lock();
         for (key, next) in parts {
-            let known = taken.parts.entry(key).or_default();
+            let (known, _) = taken.parts.entry(key).or_default();
             *known = (*known).max(next);
         }
     }

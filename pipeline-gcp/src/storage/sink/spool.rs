@@ -3,12 +3,16 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pipeline_core::files::{LockError, lock};
 use pipeline_core::{Error, Result};
 
 /// How much of a file is collected before it goes to disk.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long a folder is waited for that this process has itself: a run that failed may still be letting go of it.
+const OWN_LOCK: Duration = Duration::from_secs(2);
 
 /// The folder of one sink, which no other process uses while this lives.
 pub(super) struct SpoolFolder {
@@ -21,7 +25,16 @@ impl SpoolFolder {
     pub(super) fn open(path: PathBuf) -> Result<Self> {
         let failed = |error| failed("use the spool folder", &path, error);
         fs::create_dir_all(&path).map_err(failed)?;
-        let lock = lock(&path.join(".lock")).map_err(|error| match error {
+        let mut held = lock(&path.join(".lock"));
+        let until = std::time::Instant::now() + OWN_LOCK;
+        let own = std::process::id().to_string();
+        while matches!(&held, Err(LockError::Held { pid: Some(pid) }) if *pid == own)
+            && std::time::Instant::now() < until
+        {
+            std::thread::sleep(Duration::from_millis(10));
+            held = lock(&path.join(".lock"));
+        }
+        let lock = held.map_err(|error| match error {
             LockError::Held { pid } => Error::connector(format!(
                 "the spool folder {} is in use{}: two jobs cannot have one owner's name; choose another \
                  name, or another spool folder",

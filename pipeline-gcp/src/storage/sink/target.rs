@@ -56,7 +56,8 @@ pub(super) struct Over {
     /// Names the file among all of all runs.
     pub(super) id: String,
     pub(super) path: PathBuf,
-    pub(super) watermark: Timestamp,
+    /// Where the watermark stood when it was opened.
+    pub(super) opened_at: Timestamp,
 }
 
 /// A file that was uploaded, and has its name.
@@ -113,7 +114,7 @@ impl Target {
             key,
             id,
             path,
-            watermark,
+            opened_at,
         } = over;
         let mut files = vec![file_name(&path)];
         let path = match self.gzip {
@@ -128,7 +129,7 @@ impl Target {
         let size = size
             .map_err(|error| super::spool::failed("read", &path, error))?
             .len();
-        let (name, part) = self.free_name(&key, watermark, registry).await?;
+        let (name, part) = self.free_name(&key, opened_at, registry).await?;
         let temporary = format!("{}{id}", self.temporary);
         let metadata = self.metadata(&id);
         self.storage().upload(&temporary, &path, &metadata).await?;
@@ -147,7 +148,7 @@ impl Target {
     async fn free_name(
         &self,
         key: &FileKey,
-        watermark: Timestamp,
+        opened_at: Timestamp,
         registry: &Registry,
     ) -> Result<(String, u32)> {
         loop {
@@ -163,7 +164,7 @@ impl Target {
                 Ok(_) => {}
             }
             // What had been written for a window that is long over is not known any more.
-            let is_forgotten = !is_known && key.window.end() + self.remember <= watermark;
+            let is_forgotten = !is_known && key.window.end() + self.remember <= opened_at;
             if self.existing == Existing::Refuse && !is_forgotten {
                 let name = self.storage().full_name(&name);
                 return Err(Error::connector(format!(

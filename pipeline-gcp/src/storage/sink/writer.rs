@@ -30,7 +30,7 @@ pub struct FileWriter<T> {
     next_over: Timestamp,
     buffered: usize,
     watermark: Timestamp,
-    uploads: VecDeque<JoinHandle<Result<Option<Uploaded>>>>,
+    uploads: VecDeque<JoinHandle<Result<Uploaded>>>,
     /// What waits for the commit of the epoch.
     uploaded: Vec<Uploaded>,
 }
@@ -143,31 +143,21 @@ impl<T: Element> FileWriter<T> {
             return Ok(());
         }
         file.spool.flush()?;
-        self.start_upload(key.clone(), file.id, file.spool);
+        self.start_upload(key.clone(), file.id, file.spool, file.opened_at);
         Ok(())
     }
 
-    fn start_upload(&mut self, key: FileKey, id: String, spool: SpoolFile) {
+    fn start_upload(&mut self, key: FileKey, id: String, spool: SpoolFile, opened_at: Timestamp) {
         let over = Over {
             key,
             id,
             path: spool.path,
-            watermark: self.watermark,
+            opened_at,
         };
-        let (target, shared) = (Arc::clone(&self.sink.target), Arc::clone(self.shared()));
-        // Without snapshots a window that is over is there at once; the rest when the run has succeeded.
-        let at_once = !self.in_epochs
-            && self.watermark < Timestamp::MAX
-            && over.key.window.end() <= self.watermark;
-        self.uploads.push_back(tokio::spawn(async move {
-            let uploaded = target.upload(over, &shared.registry).await?;
-            if !at_once {
-                return Ok(Some(uploaded));
-            }
-            let spool = shared.spool_path(&shared.lock())?;
-            target.publish_all(vec![uploaded], &spool).await?;
-            Ok(None)
-        }));
+        let target = Arc::clone(&self.sink.target);
+        let registry = Arc::clone(&self.shared().registry);
+        let upload = async move { target.upload(over, &registry).await };
+        self.uploads.push_back(tokio::spawn(upload));
     }
 
     /// Waits until so many uploads are under way at most.
@@ -179,7 +169,7 @@ impl<T: Element> FileWriter<T> {
             };
             let ended = first.await;
             self.uploads.pop_front();
-            self.uploaded.extend(ended.map_err(Error::connector)??);
+            self.uploaded.push(ended.map_err(Error::connector)??);
         }
         Ok(())
     }
@@ -209,7 +199,7 @@ impl<T: Element> FileWriter<T> {
             let Some(key) = key else { break };
             let (id, _) = self.shared().new_file()?;
             if let Some((spool, _)) = self.shared().take_waiting(&key)? {
-                self.start_upload(key, id, spool);
+                self.start_upload(key, id, spool, Timestamp::MIN);
             }
             self.await_uploads(UPLOADS).await?;
         }
@@ -217,6 +207,18 @@ impl<T: Element> FileWriter<T> {
         let ends = on_time.map(|(key, _)| key.window.end());
         self.next_over = ends.min().unwrap_or(Timestamp::MAX);
         Ok(())
+    }
+
+    /// Publishes, in a run without snapshots, the files of windows that are over.
+    async fn publish_over(&mut self) -> Result<()> {
+        self.await_uploads(0).await?;
+        let is_over = |uploaded: &Uploaded| uploaded.key.window.end() <= self.watermark;
+        let (over, open) = std::mem::take(&mut self.uploaded)
+            .into_iter()
+            .partition(is_over);
+        self.uploaded = open;
+        let spool = self.shared().spool_path(&self.shared().lock())?;
+        self.sink.target.publish_all(over, &spool).await
     }
 
     /// Clears away, once a run, what others have left; a run with snapshots has done it.
@@ -231,6 +233,13 @@ impl<T: Element> FileWriter<T> {
             *cleared = run;
         }
         Ok(())
+    }
+}
+
+/// Uploads that are under way are given up with their writer.
+impl<T> Drop for FileWriter<T> {
+    fn drop(&mut self) {
+        self.uploads.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -308,10 +317,17 @@ impl<T: Element> Writer<(u32, T)> for FileWriter<T> {
             !in_epochs && opened_at.plus_millis(length) <= watermark
         })
         .await?;
-        if self.worker == 0 {
-            self.shared()
-                .registry
-                .forget(watermark, self.sink.target.remember);
+        // At the end nothing is forgotten: what is still to be named may be of windows that were over.
+        let goes_on = watermark < Timestamp::MAX;
+        if !self.in_epochs && goes_on {
+            self.publish_over().await?;
+            if self.worker == 0 {
+                self.shared().registry.next_round();
+            }
+        }
+        if self.worker == 0 && goes_on {
+            let remember = self.sink.target.remember;
+            self.shared().registry.forget(watermark, remember);
         }
         Ok(())
     }
@@ -348,6 +364,7 @@ impl<T: Element> Writer<(u32, T)> for FileWriter<T> {
                 .open
                 .extend(waiting.map(|(key, saved)| (key.clone(), saved.clone())));
             prepared.parts = self.shared().registry.parts();
+            self.shared().registry.next_round();
         }
         prepared.encode()
     }

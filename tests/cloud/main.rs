@@ -8,6 +8,7 @@
 //! | `faults` | servers that fail by script, and a proxy that has a share of calls fail |
 //! | `pubsub` | Pub/Sub: one contract for all services, and what happens when things fail |
 //! | `servers` | the emulators start, one process a test |
+//! | `storage` | Cloud Storage: one suite for all storages, and what happens when things fail |
 
 #[path = "../program/child.rs"]
 #[allow(dead_code)]
@@ -16,6 +17,7 @@ mod courier_chat;
 mod faults;
 mod pubsub;
 mod servers;
+mod storage;
 
 /// Every server that is installed starts and is gone with its test.
 #[test]

@@ -12,6 +12,7 @@ mod pubsub_ids;
 mod pubsub_resume;
 mod pubsub_source;
 mod redelivery_damage;
+mod storage;
 mod table_epochs;
 mod text_epochs;
 mod text_files;

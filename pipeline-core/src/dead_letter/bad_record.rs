@@ -44,11 +44,7 @@ impl BadRecord {
         event_time: Timestamp,
         ingestion_time: Timestamp,
     ) -> Self {
-        let original = failure.original.or_else(|| as_raw_bytes(value));
-        let original = original.unwrap_or_else(|| match serde_json::to_vec(value) {
-            Ok(json) => json.into(),
-            Err(error) => format!("(cannot be shown as JSON: {error})").into(),
-        });
+        let original = failure.original.unwrap_or_else(|| original_of(value));
         // A record that was refused twice is kept as it first came in.
         let (original, attempts) = match (value as &dyn Any).downcast_ref::<BadRecord>() {
             Some(earlier) => (earlier.original.clone(), earlier.attempts.saturating_add(1)),
@@ -63,4 +59,15 @@ impl BadRecord {
             attempts,
         }
     }
+}
+
+/// Returns a record as it came in.
+pub(super) fn original_of<T: Element>(value: &T) -> Bytes {
+    if let Some(earlier) = (value as &dyn Any).downcast_ref::<BadRecord>() {
+        return earlier.original.clone();
+    }
+    as_raw_bytes(value).unwrap_or_else(|| match serde_json::to_vec(value) {
+        Ok(json) => json.into(),
+        Err(error) => format!("(cannot be shown as JSON: {error})").into(),
+    })
 }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::bad_record::original_of;
+use crate::coder::Element;
 use crate::error::chain;
 
 /// Says why one record could not be processed; made from any error with `?` or `into`.
@@ -35,6 +37,14 @@ impl Failure {
     #[must_use]
     pub fn with_original(mut self, original: impl Into<Bytes>) -> Self {
         self.original = Some(original.into());
+        self
+    }
+
+    /// Keeps `record` in the dead letter in place of the element that holds it: the bytes or text of
+    /// one that is such, else as JSON. What was said to be kept before stays.
+    #[must_use]
+    pub fn about<T: Element>(mut self, record: &T) -> Self {
+        self.original.get_or_insert_with(|| original_of(record));
         self
     }
 }

@@ -101,6 +101,11 @@ impl<R: Read> LineReader<R> {
         self
     }
 
+    /// Returns the reader; what it had given is not lost, whatever becomes of it.
+    pub fn get_mut(&mut self) -> &mut R {
+        &mut self.reader
+    }
+
     /// Appends the lines at hand to `out`, `max_lines` at most, and returns their number; 0 is the end.
     ///
     /// It reads only when no line is at hand, and then until there is one: it never waits for a second line. Together

@@ -5,6 +5,7 @@
 //! - [`LineReader`] splits what is read into [`Line`]s without copying; a [`FileRange`] is a worker's share of a file.
 //! - [`BackgroundLines`] reads lines on a thread of its own, for standard input and other slow readers.
 //! - [`Decompressed`] reads the bytes of an input that may be gzip or zstd.
+//! - [`NamePattern`] matches names of objects.
 //! - [`AtomicFile`] writes a file that appears under its name when it is complete.
 
 mod atomic;
@@ -15,6 +16,7 @@ mod input;
 mod line;
 mod lines;
 mod lock;
+mod pattern;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod zstd;
@@ -29,3 +31,4 @@ pub use input::{Input, expand, open_lines, ranges};
 pub use line::{Cut, FileRange, Line, LineOptions};
 pub use lines::LineReader;
 pub use lock::{LockError, lock};
+pub use pattern::NamePattern;

@@ -4,5 +4,6 @@
 mod proxy;
 mod proxy_test;
 pub mod pubsub;
+pub mod storage;
 
 pub use self::proxy::{Calls, Proxy, Share};

@@ -15,7 +15,8 @@ missing() {
 
 go_server() {
     local name="$1" source="$2"
-    [ -x "$into/$name" ] && return
+    # A server that is older than its source is built again.
+    [ -x "$into/$name" ] && [ "$into/$name" -nt "$here/$source/main.go" ] && return
     command -v go >/dev/null || { missing "$name: no Go"; return; }
     (cd "$here/$source" && GOFLAGS=-mod=mod go build -buildvcs=false -o "$into/$name" .) || missing "$name: go build failed"
 }

@@ -4,8 +4,12 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | `bigquery` | tables, streams, load jobs; the emulator and a server that fails by script |
+//! | `faults` | the servers that fail by script |
 //! | `servers` | the emulators start, one process a test |
 
+mod bigquery;
+mod faults;
 mod servers;
 
 /// Every server that is installed starts and is gone with its test.

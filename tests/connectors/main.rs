@@ -1,5 +1,6 @@
 //! The connectors and their stand-ins.
 
+mod bigquery_contract;
 mod bigquery_nested;
 mod bigquery_view;
 mod bigquery_warehouse;
@@ -8,6 +9,7 @@ mod epochs;
 mod googlesql;
 mod ndjson;
 mod pubsub_resume;
+mod table_contract;
 mod table_epochs;
 mod text_epochs;
 mod text_files;

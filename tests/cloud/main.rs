@@ -4,12 +4,14 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | `bigquery` | BigQuery: tables, streams, load jobs; the emulator and a server that fails by script |
 //! | `courier_chat` | the program on emulators: the expected table, also killed, with failing calls, a restarted service |
 //! | `faults` | servers that fail by script, and a proxy that has a share of calls fail |
 //! | `pubsub` | Pub/Sub: one contract for all services, and what happens when things fail |
 //! | `servers` | the emulators start, one process a test |
 //! | `storage` | Cloud Storage: one suite for all storages, and what happens when things fail |
 
+mod bigquery;
 #[path = "../program/child.rs"]
 #[allow(dead_code)]
 mod child;

@@ -1,5 +1,6 @@
 //! The connectors and their stand-ins.
 
+mod bigquery_contract;
 mod bigquery_nested;
 mod bigquery_view;
 mod bigquery_warehouse;
@@ -13,6 +14,7 @@ mod pubsub_resume;
 mod pubsub_source;
 mod redelivery_damage;
 mod storage;
+mod table_contract;
 mod table_epochs;
 mod text_epochs;
 mod text_files;

@@ -50,7 +50,7 @@ fn check(name: &str, text: &Text, desired: usize) {
     for number in 0..splits {
         let split = || text.split(desired).unwrap().remove(number);
         let mut whole = Seen::default();
-        read(text, split(), None, 7, usize::MAX, &mut whole);
+        let _ = read(text, split(), None, 7, usize::MAX, &mut whole);
         for room in [1, 3] {
             for reads in 0..whole.lines.len().div_ceil(room) + 2 {
                 let mut seen = Seen::default();
@@ -58,7 +58,7 @@ fn check(name: &str, text: &Text, desired: usize) {
                 // A life without a read, one with one, and one to the end.
                 let position = read(text, split(), Some(position), 1, 0, &mut seen);
                 let position = read(text, split(), Some(position), 2, 1, &mut seen);
-                read(text, split(), Some(position), 5, usize::MAX, &mut seen);
+                let _ = read(text, split(), Some(position), 5, usize::MAX, &mut seen);
                 assert_eq!(
                     seen, whole,
                     "{name}: part {number}, {reads} reads of {room}"

@@ -109,6 +109,16 @@ pub enum BigQueryErrorKind {
     /// The GoogleSQL text is wrong, or outside what the embedded warehouse supports.
     #[error("GoogleSQL: {0}")]
     Sql(SqlError),
+    /// A call to Google's service failed, after the attempts that made sense.
+    #[error("{call}: {reason}")]
+    Call {
+        /// The call and its object.
+        call: String,
+        /// The service's words, or what was waited for in vain.
+        reason: String,
+        /// The same call may succeed later.
+        transient: bool,
+    },
     /// The query is right but failed on the data: overflow, division by zero, a failed cast.
     #[error("query failed: {reason}")]
     Evaluation {
@@ -123,9 +133,21 @@ impl BigQueryError {
         &self.0
     }
 
+    /// Tells whether the call can be made again at once: nobody has tried it again yet.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(*self.0, BigQueryErrorKind::Busy { .. })
+    }
+
     /// Tells whether the same call may succeed later without any change (retry), or not (dead letter, or end).
     pub fn is_transient(&self) -> bool {
-        matches!(*self.0, BigQueryErrorKind::Busy { .. })
+        matches!(
+            *self.0,
+            BigQueryErrorKind::Busy { .. }
+                | BigQueryErrorKind::Call {
+                    transient: true,
+                    ..
+                }
+        )
     }
 }
 

@@ -14,8 +14,11 @@
 //! | `googlesql/` | GoogleSQL checked, typed and translated |
 
 pub mod civil;
+#[cfg(feature = "gcp")]
+mod cloud;
 mod error;
 pub mod googlesql;
+mod load;
 mod local;
 pub mod numeric;
 mod result;
@@ -23,14 +26,21 @@ mod row;
 mod schema;
 mod service;
 mod sink;
+mod stream;
+mod table_options;
 pub mod timestamp;
 mod value;
 
+#[cfg(feature = "gcp")]
+pub use cloud::CloudBigQuery;
 pub use error::{BigQueryError, BigQueryErrorKind};
+pub use load::{LoadJob, LoadJobs};
 pub use local::{JournalEntry, LocalWarehouse};
-pub use result::{QueryResult, ResultColumn};
+pub use result::{Page, PagePosition, QueryResult, ResultColumn};
 pub use row::Row;
 pub use schema::{Column, ColumnType, Granularity, Mode, Partitioning, TableSchema};
 pub use service::{AppendOutcome, BigQuery, EpochCommit, EpochMark, RowError, UpsertOutcome};
-pub use sink::{TableSink, TableWriter};
+pub use sink::{TableCounts, TableSink, TableWriter, WriteMethod, latest_view};
+pub use stream::{AppendStream, StreamKind, WriteStreams};
+pub use table_options::{CreateDisposition, TableOptions, WriteDisposition};
 pub use value::Value;

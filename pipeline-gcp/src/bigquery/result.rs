@@ -1,6 +1,7 @@
 //! What a query gives: typed rows.
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::schema::{Column, ColumnType, Mode};
@@ -29,6 +30,27 @@ impl QueryResult {
         })
         .collect()
     }
+}
+
+/// Says where to go on in the result of a query.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PagePosition {
+    /// The job that holds the result, as the service names it; empty before the query has run, and where there are no
+    /// jobs.
+    pub job: String,
+    /// The row, from 0.
+    pub row: u64,
+}
+
+/// Holds some rows of a query's result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The rows and their columns.
+    pub result: QueryResult,
+    /// The job that holds the result; see [`PagePosition::job`].
+    pub job: String,
+    /// Where the next page begins; `None` behind the last.
+    pub next: Option<PagePosition>,
 }
 
 /// Reads one row as a struct.

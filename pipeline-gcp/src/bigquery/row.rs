@@ -51,6 +51,14 @@ impl Row {
         check_all("", &self.values, &schema.columns)
     }
 
+    /// Writes the row as an object, as load jobs read it: what is NULL is left out.
+    pub(crate) fn to_object(&self, schema: &TableSchema) -> serde_json::Value {
+        let fields = schema.columns.iter().zip(&self.values);
+        let fields = fields.filter(|(_, value)| **value != Value::Null);
+        let fields = fields.map(|(column, value)| (column.name.clone(), column.json(value)));
+        serde_json::Value::Object(fields.collect())
+    }
+
     /// Estimates the bytes that the row takes in a request.
     pub(crate) fn size(&self) -> usize {
         self.values.iter().map(Value::size).sum()

@@ -5,11 +5,13 @@ mod ddl;
 mod derive;
 mod fit;
 mod json;
+mod merge;
 mod partitioning;
 
 use serde::{Deserialize, Serialize};
 
 pub use column::{Column, ColumnType, Mode};
+pub(crate) use json::{columns_of, fields};
 pub use partitioning::{Granularity, Partitioning};
 
 /// Names the columns that decide an upsert: which row, and which of two is newer.

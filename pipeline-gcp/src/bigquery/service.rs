@@ -3,9 +3,12 @@
 use async_trait::async_trait;
 
 use super::error::{BigQueryError, BigQueryErrorKind};
-use super::result::QueryResult;
+use super::load::LoadJobs;
+use super::result::{Page, PagePosition, QueryResult};
 use super::row::Row;
 use super::schema::TableSchema;
+use super::stream::WriteStreams;
+use super::table_options::TableOptions;
 
 /// Stands for BigQuery: implemented by the embedded warehouse and by the cloud client alike.
 ///
@@ -76,6 +79,68 @@ pub trait BigQuery: Send + Sync {
     /// with other rows: nothing is written.
     async fn commit_epoch(&self, commit: &EpochCommit) -> Result<(), BigQueryError> {
         Err(no_epochs(&commit.table))
+    }
+
+    /// Gets a table ready to be written: creates, checks, empties it or gives it new columns, as the options say.
+    ///
+    /// # Errors
+    /// A table that is not there and must not be created, that has another schema, or that has rows and must not; a
+    /// service that does not know an option.
+    async fn ready_table(
+        &self,
+        table: &str,
+        schema: &TableSchema,
+        options: TableOptions,
+    ) -> Result<(), BigQueryError> {
+        if options == TableOptions::default() {
+            return self.create_table_if_needed(table, schema).await;
+        }
+        let reason = "this service only creates tables that are not there".to_owned();
+        let table = table.to_owned();
+        Err(BigQueryErrorKind::WrongTableKind { table, reason }.into())
+    }
+
+    /// Returns the columns of a table; `None` if it is not there. Default: the service does not tell.
+    async fn table_schema(&self, table: &str) -> Result<Option<TableSchema>, BigQueryError> {
+        let reason = "this service does not tell the columns of its tables".to_owned();
+        let table = table.to_owned();
+        Err(BigQueryErrorKind::WrongTableKind { table, reason }.into())
+    }
+
+    /// Appends rows of a known schema, which may have fewer columns than the table. Default: as
+    /// [`append_rows`](Self::append_rows).
+    async fn insert_rows(
+        &self,
+        table: &str,
+        _schema: &TableSchema,
+        rows: &[&Row],
+    ) -> Result<AppendOutcome, BigQueryError> {
+        let rows = rows.iter().map(|row| Row::clone(row)).collect();
+        self.append_rows(table, rows).await
+    }
+
+    /// Returns the Storage Write API, where the service has it. Default: it has not.
+    fn write_streams(&self) -> Option<&dyn WriteStreams> {
+        None
+    }
+
+    /// Returns the load jobs, where the service has them. Default: it has not.
+    fn load_jobs(&self) -> Option<&dyn LoadJobs> {
+        None
+    }
+
+    /// Reads rows of a query's result from a position on, a page at a time; the first page runs the query.
+    ///
+    /// Default: one page with all rows, made by running the query again.
+    async fn read_page(&self, sql: &str, from: &PagePosition) -> Result<Page, BigQueryError> {
+        let mut result = self.query(sql).await?;
+        let from = usize::try_from(from.row).unwrap_or(usize::MAX);
+        result.rows.drain(..from.min(result.rows.len()));
+        Ok(Page {
+            result,
+            job: String::new(),
+            next: None,
+        })
     }
 
     /// Runs a `CREATE [OR REPLACE] VIEW name AS query` in GoogleSQL.

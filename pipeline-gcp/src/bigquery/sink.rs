@@ -1,53 +1,57 @@
-//! Writes a collection into a table.
+//! Writes a collection into tables.
 
+mod config;
+mod counts;
 mod epochs;
+mod loads;
+mod method;
+mod ready;
+mod streams;
+mod versioned;
+mod writer;
 
-use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pipeline_core::Result;
 use pipeline_core::prelude::*;
 use pipeline_core::sink::{Promise, Recovery};
+use serde::Serialize;
 
-use self::epochs::{EpochRows, Epochs};
-
+use self::config::{Config, Destination, Mode};
+pub use self::counts::TableCounts;
+pub use self::method::WriteMethod;
+use self::ready::State;
+pub use self::versioned::latest_view;
+pub use self::writer::TableWriter;
+use self::writer::Way;
 use super::error::BigQueryError;
 use super::row::Row;
 use super::schema::TableSchema;
-use super::service::{BigQuery, RowError};
+use super::service::BigQuery;
+use super::table_options::{CreateDisposition, WriteDisposition};
 
-type ToRow<T> = Arc<dyn Fn(&T) -> Row + Send + Sync>;
-
-/// Writes elements as rows of one table, which is created if it is not there.
+/// Writes elements as rows of a table, or of the table that each element names; a table that is not there is created.
 ///
-/// - [`append`](Self::append) adds rows. A row with an id that is in the table already is not added
-///   again: writing the same elements twice changes nothing (idempotent by row id).
-/// - [`upsert`](Self::upsert) keeps one row per key, the one of the greatest version; a table keyed by
-///   [`TableSchema::keyed_by`].
+/// - [`append`](Self::append) and [`serialized`](Self::serialized) add rows.
+/// - [`versioned`](Self::versioned) adds versions of rows, and reads the latest of each through a view.
+/// - [`upsert`](Self::upsert) keeps one row per key, the one of the greatest version, in a table keyed by
+///   [`TableSchema::keyed_by`]; the embedded warehouse has such tables, BigQuery has not.
 ///
-/// A batch is written by one call, which is atomic; the promise of the write is the service's (the
-/// embedded warehouse has the rows on disk). A row that the table refuses (a required column without a
-/// value, say) comes out as refused, the others are written. A table of another schema ends the job.
+/// A row that the table refuses comes out as refused, with the column and the service's reason; the others are written.
+/// Before the first row the schema is compared with the table's: another one ends the job.
 ///
-/// In a run with snapshots the rows of an epoch are written in one call when the snapshot is durable,
-/// with a mark that says so: each is there once, with an id or without. A service that has no such
-/// marks ([`BigQuery::commits_epochs`]) is written to at once, and rows without an id can then be
-/// there several times after a crash.
+/// | service | a run with snapshots | another run |
+/// |---|---|---|
+/// | BigQuery, [`WriteMethod::StorageWrite`] | a row is there with its epoch, once | once, as soon as it is written |
+/// | BigQuery, the other methods | see [`WriteMethod`] | |
+/// | embedded warehouse | with its epoch, once | with its batch; once if it has an id ([`Row::with_id`]) |
+///
+/// In a run with snapshots a service without marks ([`BigQuery::commits_epochs`]) and without streams is written to at
+/// once, and rows without an id can then be there several times after a crash.
 pub struct TableSink<T> {
-    service: Arc<dyn BigQuery>,
-    table: String,
-    schema: TableSchema,
-    to_row: ToRow<T>,
-    mode: Mode,
-    owner: String,
-    epochs: Epochs,
-    element: PhantomData<fn(T)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Append,
-    Upsert,
+    config: Config<T>,
+    state: Arc<State>,
 }
 
 impl<T: Element> TableSink<T> {
@@ -58,6 +62,7 @@ impl<T: Element> TableSink<T> {
         schema: TableSchema,
         to_row: impl Fn(&T) -> Row + Send + Sync + 'static,
     ) -> Self {
+        let to_row = move |record: &T| Ok(to_row(record));
         Self::new(
             service,
             table.into(),
@@ -67,13 +72,35 @@ impl<T: Element> TableSink<T> {
         )
     }
 
-    /// Replaces rows of the same key and of a version that is not greater.
+    /// Adds elements as serde writes them, each field in the column of its name: see [`Row::from_serialize`]. An element
+    /// that does not fit is refused, with the path of the column.
+    pub fn serialized(
+        service: Arc<dyn BigQuery>,
+        table: impl Into<String>,
+        schema: TableSchema,
+    ) -> Self
+    where
+        T: Serialize,
+    {
+        let columns = schema.clone();
+        let to_row = move |record: &T| Row::from_serialize(record, &columns);
+        Self::new(
+            service,
+            table.into(),
+            schema,
+            Arc::new(to_row),
+            Mode::Append,
+        )
+    }
+
+    /// Replaces rows of the same key and of a version that is not greater. On BigQuery: [`versioned`](Self::versioned).
     pub fn upsert(
         service: Arc<dyn BigQuery>,
         table: impl Into<String>,
         schema: TableSchema,
         to_row: impl Fn(&T) -> Row + Send + Sync + 'static,
     ) -> Self {
+        let to_row = move |record: &T| Ok(to_row(record));
         Self::new(
             service,
             table.into(),
@@ -87,27 +114,85 @@ impl<T: Element> TableSink<T> {
         service: Arc<dyn BigQuery>,
         table: String,
         schema: TableSchema,
-        to_row: ToRow<T>,
+        to_row: config::ToRow<T>,
         mode: Mode,
     ) -> Self {
         TableSink {
-            service,
-            table,
-            schema,
-            to_row,
-            mode,
-            owner: String::new(),
-            epochs: Epochs::default(),
-            element: PhantomData,
+            config: Config::new(service, table, schema, to_row, mode),
+            state: Arc::new(State::default()),
         }
     }
 
-    /// Names the writer in the marks of the table, for runs with snapshots: sinks that write into one
-    /// table, of one job or of several, need names of their own. Default: the empty name.
+    /// Writes each element into the table that it names, in place of the one of the constructor; all have the same
+    /// schema. Tables are got ready when their first row comes; a row whose table cannot be is refused.
+    ///
+    /// A worker keeps up to [`max_open_tables`](Self::max_open_tables) streams open.
+    #[must_use]
+    pub fn to(mut self, table: impl Fn(&T) -> String + Send + Sync + 'static) -> Self {
+        self.config.destination = Destination::Of(Arc::new(table));
+        self
+    }
+
+    /// Limits the streams that a worker keeps open at once, where each element names its table. Default: 50.
+    #[must_use]
+    pub fn max_open_tables(mut self, tables: usize) -> Self {
+        self.config.max_open_tables = tables.max(1);
+        self
+    }
+
+    /// Says how rows get into BigQuery. Default: [`WriteMethod::StorageWrite`]. The embedded warehouse has one way.
+    #[must_use]
+    pub fn method(mut self, method: WriteMethod) -> Self {
+        self.config.method = method;
+        self
+    }
+
+    /// Says whether a table may be created. Default: if needed.
+    #[must_use]
+    pub fn create(mut self, create: CreateDisposition) -> Self {
+        self.config.options.create = create;
+        self
+    }
+
+    /// Says what becomes of the rows that a table has when the run begins. Default: they stay.
+    #[must_use]
+    pub fn existing_rows(mut self, write: WriteDisposition) -> Self {
+        self.config.options.write = write;
+        self
+    }
+
+    /// Adds columns of the schema that the table does not have, as NULLABLE. Default: that ends the job.
+    ///
+    /// It may take minutes until BigQuery's streams know a new column; rows are refused until then. Add columns before
+    /// the run where that matters.
+    #[must_use]
+    pub fn allow_new_columns(mut self) -> Self {
+        self.config.options.new_columns = true;
+        self
+    }
+
+    /// Limits the rows of a write. Default: 10,000, for the embedded warehouse 1,000.
+    #[must_use]
+    pub fn max_batch(mut self, rows: usize) -> Self {
+        self.config.max_batch = Some(rows.max(1));
+        self
+    }
+
+    /// Names the writer in the marks of the table and in the names of load jobs, for runs with snapshots: sinks that
+    /// write into one table, of one job or of several, need names of their own. Default: the empty name.
     #[must_use]
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
-        self.owner = owner.into();
+        self.config.owner = owner.into();
         self
+    }
+
+    /// Returns what counts the rows: each is written, a duplicate, or refused.
+    pub fn counts(&self) -> TableCounts {
+        self.state.counts.clone()
+    }
+
+    fn writer(&self, way: Way) -> TableWriter<T> {
+        TableWriter::new(Arc::new(self.config.clone()), Arc::clone(&self.state), way)
     }
 }
 
@@ -116,31 +201,19 @@ impl<T: Element> Sink for TableSink<T> {
     type Writer = TableWriter<T>;
 
     fn open(&self, _worker: usize) -> Result<TableWriter<T>> {
-        Ok(TableWriter {
-            service: Arc::clone(&self.service),
-            table: self.table.clone(),
-            schema: Some(self.schema.clone()),
-            to_row: Arc::clone(&self.to_row),
-            mode: self.mode,
-            epoch: None,
-        })
+        Ok(self.writer(self.config.way(false)?))
     }
 
     fn promise(&self) -> Promise {
-        if self.service.commits_epochs() {
-            Promise::Transactional
-        } else {
-            Promise::Idempotent
-        }
+        self.config.promise()
     }
 
-    fn open_in_epochs(&self, worker: usize) -> Result<TableWriter<T>> {
-        let mut writer = self.open(worker)?;
-        if self.service.commits_epochs() {
-            self.check_kind()?;
-            writer.epoch = Some(EpochRows::new(&self.schema, &self.epochs));
+    fn open_in_epochs(&self, _worker: usize) -> Result<TableWriter<T>> {
+        let way = self.config.way(true)?;
+        if matches!(way, Way::Rows(_)) {
+            self.config.check_kind()?;
         }
-        Ok(writer)
+        Ok(self.writer(way))
     }
 
     async fn commit(&self, epoch: u64, prepared: Vec<Vec<u8>>) -> Result<()> {
@@ -150,79 +223,52 @@ impl<T: Element> Sink for TableSink<T> {
     async fn recover(&self, last: Option<Recovery>) -> Result<u64> {
         self.recover_epochs(last).await
     }
-}
 
-/// Writes the batches of a [`TableSink`].
-pub struct TableWriter<T> {
-    service: Arc<dyn BigQuery>,
-    table: String,
-    /// The schema of the table until it has been created.
-    schema: Option<TableSchema>,
-    to_row: ToRow<T>,
-    mode: Mode,
-    /// The rows of the epoch, where they are not written at once.
-    epoch: Option<EpochRows>,
-}
+    async fn finish(&self, succeeded: bool) -> Result<()> {
+        self.publish(succeeded).await
+    }
 
-impl<T: Element> TableWriter<T> {
-    /// Creates the table, once; again while the error may pass, since the engine repeats only
-    /// writes.
-    async fn create(&mut self) -> Result<()> {
-        if let Some(schema) = &self.schema {
-            let (service, table) = (&self.service, &self.table);
-            epochs::retried(|| service.create_table_if_needed(table, schema)).await?;
-            self.schema = None;
-        }
-        Ok(())
+    fn max_batch(&self) -> usize {
+        let streams = self.config.service.write_streams().is_some();
+        let default = if streams { 10_000 } else { 1_000 };
+        self.config.max_batch.unwrap_or(default)
     }
 }
 
-impl<T: Element> Writer<T> for TableWriter<T> {
-    async fn write(&mut self, batch: &WriteBatch<'_, T>) -> Result<Vec<Rejected>> {
-        self.create().await?;
-        let rows = batch.records.iter().map(|record| (self.to_row)(record));
-        let rows: Vec<Row> = rows.collect();
-        let errors = match (&mut self.epoch, self.mode) {
-            (Some(epoch), _) => epoch.keep(rows),
-            (None, Mode::Append) => {
-                let appended = self.service.append_rows(&self.table, rows).await;
-                appended.map_err(engine_error)?.errors
-            }
-            (None, Mode::Upsert) => {
-                let upserted = self.service.upsert_rows(&self.table, rows).await;
-                upserted.map_err(engine_error)?.errors
-            }
-        };
-        let rejected = errors
-            .into_iter()
-            .map(|RowError { index, reason }| Rejected {
-                index,
-                failure: Failure::new(format!("table {}: {reason}", self.table)),
-            });
-        Ok(rejected.collect())
-    }
-
-    async fn prepare(&mut self, _epoch: u64) -> Result<Vec<u8>> {
-        if self.epoch.is_some() {
-            // The commit needs the table, and creates none.
-            self.create().await?;
-        }
-        match &mut self.epoch {
-            Some(epoch) => epoch.prepare(),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    async fn close(&mut self) -> Result<()> {
-        // A run without a row leaves an empty table, not none.
-        self.create().await
-    }
-}
+/// The number of attempts at a call that found the service busy, and the pause after the first; each further one is
+/// twice as long. A call to BigQuery itself counts its own.
+const ATTEMPTS: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 fn engine_error(error: BigQueryError) -> Error {
-    if error.is_transient() {
+    if error.is_busy() {
         Error::transient(error)
     } else {
         Error::connector(error)
+    }
+}
+
+/// Calls the service, again while it is busy.
+async fn retried<T, F: Future<Output = std::result::Result<T, BigQueryError>>>(
+    mut call: impl FnMut() -> F,
+) -> std::result::Result<T, BigQueryError> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..ATTEMPTS {
+        match call().await {
+            Err(error) if error.is_busy() => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            result => return result,
+        }
+    }
+    call().await
+}
+
+/// Turns an error that was tried often enough into one that ends the job.
+fn final_error(error: BigQueryError) -> Error {
+    match error.is_busy() {
+        true => Error::connector(format!("{error} (after {ATTEMPTS} attempts)")),
+        false => Error::connector(error),
     }
 }

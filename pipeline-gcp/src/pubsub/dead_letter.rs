@@ -52,7 +52,7 @@ pub struct NoDeadLetter {
 ///
 /// ```
 /// # use pipeline_core::prelude::*;
-/// use pipeline_gcp::pubsub::dead_letter::{attempts, from_message, to_message};
+/// use pipeline_gcp::pubsub::dead_letter::{from_message, to_message};
 ///
 /// let record = BadRecord {
 ///     original: "x1".into(),
@@ -60,24 +60,18 @@ pub struct NoDeadLetter {
 ///     transform: "Read/Parse".into(),
 ///     event_time: Timestamp::from_millis(5),
 ///     ingestion_time: Timestamp::from_millis(7),
+///     attempts: 1,
 /// };
 /// let message = to_message(&record).published("1".into(), Default::default());
 /// assert_eq!(from_message(&message), Ok(record));
-/// assert_eq!(attempts(&message), 1);
 /// ```
 pub fn to_message(record: &BadRecord) -> NewMessage {
-    to_message_after(record, 1)
-}
-
-/// Makes a message of a dead letter that was processed so many times, for a record that failed again when it was
-/// replayed.
-pub fn to_message_after(record: &BadRecord, attempts: u32) -> NewMessage {
     let message = NewMessage::new(record.original.clone())
         .attribute(REASON, cut(record.reason()))
         .attribute(TRANSFORM, cut(&record.transform))
         .attribute(EVENT_TIME, record.event_time.millis().to_string())
         .attribute(INGESTION_TIME, record.ingestion_time.millis().to_string())
-        .attribute(ATTEMPTS, attempts.to_string());
+        .attribute(ATTEMPTS, record.attempts.to_string());
     let below = record.errors.iter().enumerate().skip(1).take(MOST_ERRORS);
     below.fold(message, |message, (number, error)| {
         message.attribute(format!("error_{number}"), cut(error))
@@ -112,13 +106,12 @@ pub fn from_message(message: &Message) -> Result<BadRecord, NoDeadLetter> {
         transform: text(TRANSFORM)?.to_owned(),
         event_time: time(EVENT_TIME)?,
         ingestion_time: time(INGESTION_TIME)?,
+        // Who else publishes such messages may not count.
+        attempts: message
+            .attribute(ATTEMPTS)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(1),
     })
-}
-
-/// Returns how often the record of a dead letter has been processed; 1 where the message does not say.
-pub fn attempts(message: &Message) -> u32 {
-    let attempts = message.attribute(ATTEMPTS);
-    attempts.and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// Cuts text so that it fits into an attribute.
@@ -190,11 +183,12 @@ mod tests {
             transform: "Read/Parse".into(),
             event_time: Timestamp::MIN,
             ingestion_time: Timestamp::from_millis(1_706_781_656_120),
+            attempts: 3,
         }
     }
 
-    fn published(record: &BadRecord, attempts: u32) -> Message {
-        let message = to_message_after(record, attempts);
+    fn published(record: &BadRecord) -> Message {
+        let message = to_message(record);
         assert_eq!(message.validate(), Ok(()));
         message.published("7".into(), Default::default())
     }
@@ -206,9 +200,7 @@ mod tests {
                 original: original.into(),
                 ..record()
             };
-            let message = published(&record, 3);
-            assert_eq!(from_message(&message), Ok(record));
-            assert_eq!(attempts(&message), 3);
+            assert_eq!(from_message(&published(&record)), Ok(record));
         }
     }
 
@@ -220,7 +212,7 @@ mod tests {
             transform: "t".repeat(1_024),
             ..record()
         };
-        let back = from_message(&published(&record, 1)).unwrap();
+        let back = from_message(&published(&record)).unwrap();
         assert_eq!(back.errors.len(), 17);
         assert!(
             back.errors.iter().all(|error| error.ends_with("ä…")),

@@ -112,12 +112,11 @@ fn a_read_goes_on_where_it_was_cut() {
     let error = bench.run(async {
         let mut reader = bench.storage.read(&object, 0..u64::MAX).await.unwrap();
         let mut length = 0;
-        let replaced = bench.storage.put(
-            &bench.name("big"),
-            Bytes::from_static(b"x"),
-            &Metadata::new(),
-        );
         length += reader.next().await.unwrap().unwrap().len();
+        let (name, metadata) = (bench.name("big"), Metadata::new());
+        let replaced = bench
+            .storage
+            .put(&name, Bytes::from_static(b"x"), &metadata);
         replaced.await.unwrap();
         loop {
             match reader.next().await {

@@ -139,27 +139,7 @@ pub(super) fn create_table(
     name: &str,
     schema: &TableSchema,
 ) -> Result<(), BigQueryError> {
-    let mut columns = Vec::new();
-    for column in &schema.columns {
-        let stored = match stored_type(column) {
-            ColumnType::String | ColumnType::Numeric | ColumnType::Json | ColumnType::Struct => {
-                "TEXT"
-            }
-            ColumnType::Float64 => "REAL",
-            ColumnType::Bytes => "BLOB",
-            ColumnType::Int64
-            | ColumnType::Bool
-            | ColumnType::Timestamp
-            | ColumnType::Date
-            | ColumnType::Datetime => "INTEGER",
-        };
-        let required = if column.mode == Mode::Required {
-            " NOT NULL"
-        } else {
-            ""
-        };
-        columns.push(format!("\"{}\" {stored}{required}", column.name));
-    }
+    let mut columns: Vec<String> = schema.columns.iter().map(written).collect();
     columns.push(match &schema.upsert_key {
         Some(upsert) => format!("UNIQUE (\"{}\")", upsert.key),
         None => format!("{ROW_ID} TEXT UNIQUE"),
@@ -171,11 +151,51 @@ pub(super) fn create_table(
             columns.join(", ")
         ))
         .map_err(storage(action()))?;
+    define(connection, name, schema)
+}
+
+/// Adds columns to a table and describes it as it then is. Runs within the caller's transaction.
+pub(super) fn add_columns(
+    connection: &Connection,
+    name: &str,
+    schema: &TableSchema,
+    new: &[Column],
+) -> Result<(), BigQueryError> {
+    for column in new {
+        let sql = format!("ALTER TABLE \"{name}\" ADD COLUMN {}", written(column));
+        let added = connection.execute_batch(&sql);
+        added.map_err(storage(format!("adding a column to table `{name}`")))?;
+    }
+    define(connection, name, schema)
+}
+
+fn define(connection: &Connection, name: &str, schema: &TableSchema) -> Result<(), BigQueryError> {
+    let action = || format!("describing table `{name}`");
     let definition = serde_json::to_string(schema).map_err(|error| BigQueryErrorKind::Storage {
         action: action(),
         reason: error.to_string(),
     })?;
     describe(connection, name, "table", &definition).map_err(storage(action()))
+}
+
+/// Writes a column for SQLite.
+fn written(column: &Column) -> String {
+    let stored = match stored_type(column) {
+        ColumnType::String | ColumnType::Numeric | ColumnType::Json | ColumnType::Struct => "TEXT",
+        ColumnType::Float64 => "REAL",
+        ColumnType::Bytes => "BLOB",
+        ColumnType::Int64
+        | ColumnType::Bool
+        | ColumnType::Timestamp
+        | ColumnType::Date
+        | ColumnType::Datetime => "INTEGER",
+    };
+    let required = if column.mode == Mode::Required {
+        " NOT NULL"
+    } else {
+        ""
+    };
+    format!("\"{}\" {stored}{required}", column.name)
 }
 
 /// Stores the definition of a table or view in place of an earlier one.

@@ -18,6 +18,7 @@ mod journal;
 mod layout;
 mod lock;
 mod query;
+mod ready;
 #[cfg(test)]
 mod tests;
 mod warehouse;

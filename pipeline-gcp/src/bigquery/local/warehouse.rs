@@ -17,6 +17,7 @@ use crate::bigquery::result::QueryResult;
 use crate::bigquery::row::Row;
 use crate::bigquery::schema::TableSchema;
 use crate::bigquery::service::{AppendOutcome, BigQuery, EpochCommit, EpochMark, UpsertOutcome};
+use crate::bigquery::table_options::TableOptions;
 
 /// How long a call waits for a lock that a foreign tool holds on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -168,6 +169,19 @@ impl BigQuery for LocalWarehouse {
 
     async fn commit_epoch(&self, commit: &EpochCommit) -> Result<(), BigQueryError> {
         self.commit_rows(commit)
+    }
+
+    async fn ready_table(
+        &self,
+        table: &str,
+        schema: &TableSchema,
+        options: TableOptions,
+    ) -> Result<(), BigQueryError> {
+        self.ready(table, schema, options)
+    }
+
+    async fn table_schema(&self, table: &str) -> Result<Option<TableSchema>, BigQueryError> {
+        self.schema_of(table)
     }
 
     async fn create_view(&self, sql: &str) -> Result<(), BigQueryError> {

@@ -1,8 +1,9 @@
-//! How a [`TableSink`] writes in a run with snapshots: rows wait in their writer, travel in the snapshot, and go into
-//! the table in one transaction with the mark of their epoch.
+//! How a [`TableSink`] writes in a run with snapshots: what waits for its epoch travels in the snapshot (rows, or how far
+//! streams have come), and is made visible when the snapshot is durable.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use pipeline_core::coder::{decode, encode_to};
 use pipeline_core::prelude::*;
@@ -10,202 +11,276 @@ use pipeline_core::sink::Recovery;
 use pipeline_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, TableSink, engine_error};
-use crate::bigquery::error::{BigQueryError, BigQueryErrorKind};
+use super::config::Config;
+use super::loads::{load_epoch, random};
+use super::ready::{State, locked};
+use super::{TableSink, engine_error, final_error, retried};
+use crate::bigquery::error::BigQueryErrorKind;
 use crate::bigquery::row::Row;
-use crate::bigquery::schema::TableSchema;
-use crate::bigquery::service::{EpochCommit, RowError};
+use crate::bigquery::service::EpochCommit;
 
-/// The number of attempts at a commit, and the pause after the first; each further one is twice as long.
-const ATTEMPTS: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// What the sink and its writers know of the table's marks.
-#[derive(Clone, Default)]
-pub(super) struct Epochs(Arc<Mutex<Known>>);
+/// What the sink and its writers know of the marks of tables.
+#[derive(Default)]
+pub(super) struct Epochs(Mutex<HashMap<String, Known>>);
 
 #[derive(Clone, Copy, Default)]
 struct Known {
-    /// The life in which the table is written; 0 before it has begun.
+    /// The life in which the table is written.
     life: u64,
     /// The last epoch that was committed with a row.
     committed: u64,
 }
 
-impl Epochs {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// What one writer has prepared.
 #[derive(Serialize, Deserialize)]
-struct Prepared {
-    life: u64,
-    /// The epoch that must be in the table when these rows come.
-    behind: u64,
-    rows: Vec<Row>,
+pub(super) struct Prepared {
+    pub parts: Vec<PreparedPart>,
 }
 
-/// The rows of an epoch, of one writer.
-pub(super) struct EpochRows {
-    schema: TableSchema,
-    epochs: Epochs,
-    rows: Vec<Row>,
+#[derive(Serialize, Deserialize)]
+pub(super) enum PreparedPart {
+    /// Rows for a table.
+    Rows {
+        table: String,
+        life: u64,
+        /// The epoch that must be in the table when these rows come.
+        behind: u64,
+        rows: Vec<Row>,
+    },
+    /// How far a buffered stream has come.
+    Stream { stream: String, rows: u64 },
 }
 
-impl EpochRows {
-    pub(super) fn new(schema: &TableSchema, epochs: &Epochs) -> Self {
-        EpochRows {
-            schema: schema.clone(),
-            epochs: epochs.clone(),
-            rows: Vec::new(),
-        }
-    }
-
-    /// Keeps the rows that fit the schema, which is the table's: a row cannot be refused later.
-    pub(super) fn keep(&mut self, rows: Vec<Row>) -> Vec<RowError> {
-        let mut errors = Vec::new();
-        for (index, row) in rows.into_iter().enumerate() {
-            match row.validate(&self.schema) {
-                Ok(()) => self.rows.push(row),
-                Err(reason) => errors.push(RowError { index, reason }),
-            }
-        }
-        errors
-    }
-
-    /// Hands over the rows for the snapshot.
-    pub(super) fn prepare(&mut self) -> Result<Vec<u8>> {
-        let Known { life, committed } = *self.epochs.lock();
-        let prepared = Prepared {
-            life,
-            behind: committed,
-            rows: std::mem::take(&mut self.rows),
-        };
+impl Prepared {
+    pub fn encoded(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        encode_to(&prepared, &mut bytes).map_err(Error::connector)?;
+        encode_to(self, &mut bytes).map_err(Error::connector)?;
         Ok(bytes)
     }
 }
 
-impl<T: Element> TableSink<T> {
-    /// Refuses at once what a commit would: an append into a keyed table, and an upsert into another.
-    pub(super) fn check_kind(&self) -> Result<()> {
-        let reason = match (self.mode, &self.schema.upsert_key) {
-            (Mode::Append, Some(_)) => "it is keyed; write it with TableSink::upsert",
-            (Mode::Upsert, None) => {
-                "it has no key; write it with TableSink::append, or key its schema with TableSchema::keyed_by"
+/// The rows of an epoch, of one writer.
+#[derive(Default)]
+pub(super) struct EpochRows(BTreeMap<String, Vec<Row>>);
+
+impl EpochRows {
+    /// Keeps rows, which fit the schema, which is the table's: none can be refused later.
+    pub fn keep(&mut self, table: &str, rows: Vec<Row>) {
+        match self.0.get_mut(table) {
+            Some(kept) => kept.extend(rows),
+            None => {
+                self.0.insert(table.to_owned(), rows);
             }
-            _ => return Ok(()),
-        };
-        let (table, reason) = (self.table.clone(), reason.to_owned());
-        Err(engine_error(
-            BigQueryErrorKind::WrongTableKind { table, reason }.into(),
-        ))
-    }
-
-    /// Writes the rows of all writers; an epoch without a row costs nothing.
-    pub(super) async fn commit_epoch(&self, epoch: u64, prepared: Vec<Vec<u8>>) -> Result<()> {
-        let rows = self.decoded(prepared)?.into_iter().flat_map(|p| p.rows);
-        self.commit_rows(epoch, rows.collect()).await
-    }
-
-    async fn commit_rows(&self, epoch: u64, rows: Vec<Row>) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
         }
-        let commit = EpochCommit {
-            table: self.table.clone(),
-            owner: self.owner.clone(),
-            life: self.epochs.lock().life,
-            epoch,
-            rows,
-        };
-        retried(|| self.service.commit_epoch(&commit)).await?;
-        let mut known = self.epochs.lock();
-        known.committed = known.committed.max(epoch);
-        Ok(())
     }
 
-    /// Begins a life, or goes on with that of the snapshot if the table is the one that it knows. Returns the epoch of
-    /// its mark.
-    pub(super) async fn recover_epochs(&self, last: Option<Recovery>) -> Result<u64> {
-        if !self.service.commits_epochs() {
-            return Ok(0);
+    /// Hands over the rows for the snapshot, with the marks of all tables.
+    pub fn prepare(&mut self, epochs: &Epochs) -> Result<Vec<u8>> {
+        let mut rows = std::mem::take(&mut self.0);
+        let known = locked(&epochs.0);
+        let parts = known.iter().map(|(table, known)| PreparedPart::Rows {
+            table: table.clone(),
+            life: known.life,
+            behind: known.committed,
+            rows: rows.remove(table).unwrap_or_default(),
+        });
+        Prepared {
+            parts: parts.collect(),
         }
-        let (service, table, owner) = (&self.service, &self.table, &self.owner);
-        let Some((epoch, prepared)) = last.map(|last| (last.epoch, last.prepared)) else {
-            return self.begin().await;
-        };
-        let prepared = self.decoded(prepared)?;
-        // A sink that the run before did not have.
-        let Some(life) = prepared.first().map(|prepared| prepared.life) else {
-            return self.begin().await;
-        };
-        let behind = prepared.iter().map(|p| p.behind).max().unwrap_or_default();
-        let mark = retried(|| service.epoch_mark(table, owner)).await?;
-        let Some(mark) = mark.filter(|mark| mark.life == life && mark.epoch >= behind) else {
-            return Err(self.refused(format!(
-                "it is not as snapshot {epoch} left it: another warehouse, one restored from a backup, or one that \
-                 another job with the same owner has written to since; give the warehouse of the snapshot, or begin \
-                 anew with another folder for snapshots"
-            )));
-        };
-        if mark.bare_epoch > epoch {
-            return Err(self.refused(format!(
-                "it has rows of epoch {}, behind snapshot {epoch}, that would be doubled because they have no ids; \
-                 begin anew with another folder for snapshots, or give rows ids (Row::with_id)",
-                mark.bare_epoch
-            )));
-        }
-        *self.epochs.lock() = Known {
-            life,
-            committed: mark.epoch,
-        };
-        let rows = prepared.into_iter().flat_map(|p| p.rows).collect();
-        self.commit_rows(epoch, rows).await?;
-        Ok(self.epochs.lock().committed)
-    }
-
-    async fn begin(&self) -> Result<u64> {
-        let life = retried(|| self.service.begin_epochs(&self.table, &self.owner)).await?;
-        *self.epochs.lock() = Known { life, committed: 0 };
-        Ok(0)
-    }
-
-    fn decoded(&self, prepared: Vec<Vec<u8>>) -> Result<Vec<Prepared>> {
-        let decoded = prepared
-            .iter()
-            .filter(|bytes| !bytes.is_empty())
-            .map(|bytes| {
-                decode(&mut bytes.as_slice()).map_err(|error| {
-                    self.refused(format!("what was prepared for it cannot be read: {error}"))
-                })
-            });
-        decoded.collect()
-    }
-
-    fn refused(&self, reason: String) -> Error {
-        let table = self.table.clone();
-        engine_error(BigQueryErrorKind::Epochs { table, reason }.into())
+        .encoded()
     }
 }
 
-/// Calls the service, again while its error may pass.
-pub(super) async fn retried<T, F: Future<Output = std::result::Result<T, BigQueryError>>>(
-    mut call: impl FnMut() -> F,
-) -> Result<T> {
-    let mut pause = FIRST_PAUSE;
-    for _ in 1..ATTEMPTS {
-        match call().await {
-            Err(error) if error.is_transient() => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
+/// What a snapshot says of one table.
+struct Marked {
+    life: u64,
+    behind: u64,
+    rows: Vec<Row>,
+}
+
+impl State {
+    /// Begins a life of a table, unless it has begun.
+    pub(super) async fn begin_table<T>(&self, config: &Config<T>, table: &str) -> Result<()> {
+        if locked(&self.epochs.0).contains_key(table) {
+            return Ok(());
+        }
+        let life = match config.service.commits_epochs() {
+            true => {
+                let begun = retried(|| config.service.begin_epochs(table, &config.owner));
+                begun.await.map_err(final_error)?
             }
-            result => return result.map_err(engine_error),
+            // The names of load jobs tell lives apart.
+            false => random(),
+        };
+        let mut known = locked(&self.epochs.0);
+        known
+            .entry(table.to_owned())
+            .or_insert(Known { life, committed: 0 });
+        Ok(())
+    }
+}
+
+impl<T: Element> TableSink<T> {
+    /// Makes visible what all writers have prepared; an epoch without a row costs nothing.
+    pub(super) async fn commit_epoch(&self, epoch: u64, prepared: Vec<Vec<u8>>) -> Result<()> {
+        let (tables, streams) = self.decoded(prepared)?;
+        for (table, marked) in tables {
+            self.commit_rows(&table, epoch, marked.rows).await?;
+        }
+        for (stream, rows) in streams {
+            self.flush(&stream, rows).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit_rows(&self, table: &str, epoch: u64, rows: Vec<Row>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let known = locked(&self.state.epochs.0).get(table).copied();
+        let life = known.unwrap_or_default().life;
+        if self.config.service.commits_epochs() {
+            let commit = EpochCommit {
+                table: table.to_owned(),
+                owner: self.config.owner.clone(),
+                life,
+                epoch,
+                rows,
+            };
+            let committed = retried(|| self.config.service.commit_epoch(&commit)).await;
+            committed.map_err(final_error)?;
+        } else {
+            load_epoch(&self.config, table, life, epoch, &rows).await?;
+        }
+        let mut known = locked(&self.state.epochs.0);
+        if let Some(known) = known.get_mut(table) {
+            known.committed = known.committed.max(epoch);
+        }
+        Ok(())
+    }
+
+    /// Begins a life, or goes on with that of the snapshot if the tables are those that it knows. Returns the greatest
+    /// epoch of their marks.
+    pub(super) async fn recover_epochs(&self, last: Option<Recovery>) -> Result<u64> {
+        let Some((epoch, prepared)) = last.map(|last| (last.epoch, last.prepared)) else {
+            return self.begin().await.map(|()| 0);
+        };
+        let (tables, streams) = self.decoded(prepared)?;
+        // A sink that the run before did not have.
+        if tables.is_empty() && streams.is_empty() {
+            return self.begin().await.map(|()| 0);
+        }
+        self.state.resumed.store(true, Ordering::Relaxed);
+        for (stream, rows) in streams {
+            self.flush(&stream, rows).await?;
+        }
+        for (table, marked) in tables {
+            self.resume(&table, epoch, marked).await?;
+        }
+        let known = locked(&self.state.epochs.0);
+        Ok(known
+            .values()
+            .map(|known| known.committed)
+            .max()
+            .unwrap_or_default())
+    }
+
+    async fn resume(&self, table: &str, epoch: u64, marked: Marked) -> Result<()> {
+        let Marked { life, behind, rows } = marked;
+        let (service, owner) = (&self.config.service, &self.config.owner);
+        let mut committed = behind;
+        if service.commits_epochs() {
+            let mark = retried(|| service.epoch_mark(table, owner)).await;
+            let mark = mark.map_err(final_error)?;
+            let Some(mark) = mark.filter(|mark| mark.life == life && mark.epoch >= behind) else {
+                return Err(refused(
+                    table,
+                    format!(
+                        "it is not as snapshot {epoch} left it: another warehouse, one restored from a backup, or \
+                         one that another job with the same owner has written to since; give the warehouse of the \
+                         snapshot, or begin anew with another folder for snapshots"
+                    ),
+                ));
+            };
+            if mark.bare_epoch > epoch {
+                return Err(refused(
+                    table,
+                    format!(
+                        "it has rows of epoch {}, behind snapshot {epoch}, that would be doubled because they have no \
+                         ids; begin anew with another folder for snapshots, or give rows ids (Row::with_id)",
+                        mark.bare_epoch
+                    ),
+                ));
+            }
+            committed = mark.epoch;
+        }
+        let known = Known { life, committed };
+        locked(&self.state.epochs.0).insert(table.to_owned(), known);
+        self.commit_rows(table, epoch, rows).await
+    }
+
+    /// Begins the life of the one table; those that elements name begin with their first row.
+    async fn begin(&self) -> Result<()> {
+        match self.config.one_table() {
+            Some(table) if self.config.service.commits_epochs() || self.config.loads() => {
+                self.state.begin_table(&self.config, table).await
+            }
+            _ => Ok(()),
         }
     }
-    let last = call().await;
-    last.map_err(|error| Error::connector(format!("{error} (after {ATTEMPTS} attempts)")))
+
+    fn decoded(
+        &self,
+        prepared: Vec<Vec<u8>>,
+    ) -> Result<(BTreeMap<String, Marked>, BTreeMap<String, u64>)> {
+        let mut tables: BTreeMap<String, Marked> = BTreeMap::new();
+        let mut streams = BTreeMap::new();
+        for bytes in prepared.iter().filter(|bytes| !bytes.is_empty()) {
+            let prepared: Prepared = decode(&mut bytes.as_slice()).map_err(|error| {
+                let table = self.config.one_table().unwrap_or_default();
+                refused(
+                    table,
+                    format!("what was prepared for it cannot be read: {error}"),
+                )
+            })?;
+            for part in prepared.parts {
+                match part {
+                    PreparedPart::Stream { stream, rows } => {
+                        streams.insert(stream, rows);
+                    }
+                    PreparedPart::Rows {
+                        table,
+                        life,
+                        behind,
+                        rows,
+                    } => match tables.get_mut(&table) {
+                        Some(marked) => {
+                            marked.behind = marked.behind.max(behind);
+                            marked.rows.extend(rows);
+                        }
+                        None => {
+                            let marked = Marked { life, behind, rows };
+                            tables.insert(table, marked);
+                        }
+                    },
+                }
+            }
+        }
+        Ok((tables, streams))
+    }
+
+    /// Publishes what waits for the end of the run, or drops it.
+    pub(super) async fn publish(&self, succeeded: bool) -> Result<()> {
+        if !succeeded {
+            self.state.loads.clear();
+            return Ok(());
+        }
+        self.state.streams.commit(&self.config).await?;
+        self.state.loads.load(&self.config).await
+    }
+}
+
+fn refused(table: &str, reason: String) -> Error {
+    let table = table.to_owned();
+    engine_error(BigQueryErrorKind::Epochs { table, reason }.into())
 }

@@ -289,9 +289,11 @@ impl<T: Element> Sink for FileSink<T> {
         self.commit_epoch(prepared).await
     }
 
-    async fn recover(&self, last: Option<Recovery>) -> Result<()> {
+    async fn recover(&self, last: Option<Recovery>) -> Result<u64> {
         self.check()?;
-        self.recover_files(last).await
+        self.recover_files(last).await?;
+        // Objects bear no epoch, so that none is known to be committed.
+        Ok(0)
     }
 
     async fn suspend(&self) -> Result<()> {

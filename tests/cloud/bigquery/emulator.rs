@@ -1,0 +1,58 @@
+//! The emulator, one process for all tests that run at the same time.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use pipeline_gcp::bigquery::CloudBigQuery;
+use pipeline_gcp::cloud::{Cloud, Service};
+
+use super::table_contract::Place;
+use crate::servers::BigQueryEmulator;
+
+/// The emulator with the dataset `d`.
+pub struct Emulator(BigQueryEmulator);
+
+static RUNNING: Mutex<Weak<Emulator>> = Mutex::new(Weak::new());
+
+/// Starts the emulator, or takes the one that runs; it ends with the last test that uses it.
+pub fn shared() -> Option<Arc<Emulator>> {
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(emulator) = running.upgrade() {
+        return Some(emulator);
+    }
+    let emulator = Arc::new(Emulator(BigQueryEmulator::start(None)?));
+    emulator.make_dataset();
+    *running = Arc::downgrade(&emulator);
+    Some(emulator)
+}
+
+impl Emulator {
+    fn make_dataset(&self) {
+        let project = BigQueryEmulator::PROJECT;
+        let url = format!(
+            "{}/bigquery/v2/projects/{project}/datasets",
+            self.0.address()
+        );
+        let reference = serde_json::json!({"projectId": project, "datasetId": "d"});
+        let body = serde_json::json!({"datasetReference": reference});
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let made = runtime
+            .expect("a runtime")
+            .block_on(async { reqwest::Client::new().post(url).json(&body).send().await });
+        let made = made.expect("an answer");
+        assert!(made.status().is_success(), "{made:?}");
+    }
+
+    pub fn client(&self) -> CloudBigQuery {
+        let cloud = Cloud::from_env()
+            .and_then(|cloud| cloud.endpoint(Service::BigQuery, &self.0.address()))
+            .and_then(|cloud| cloud.endpoint(Service::BigQueryStorage, &self.0.storage_address()))
+            .expect("addresses");
+        CloudBigQuery::new(&cloud, BigQueryEmulator::PROJECT).dataset("d")
+    }
+
+    pub fn place(&self, prefix: &str) -> Place {
+        Place::new(Arc::new(self.client()), true, prefix)
+    }
+}

@@ -1,0 +1,1 @@
+//! What goes wrong on Google's side, and what becomes of the rows.

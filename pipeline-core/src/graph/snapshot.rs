@@ -76,12 +76,36 @@ impl<'a> StateOut<'a> {
         })
     }
 
+    /// Writes records as [`StateOut::put_keyed`] does, of which several may be of one key: only
+    /// those that say so count as keys.
+    pub(crate) fn put_parts<R: Serialize>(
+        &mut self,
+        name: &'static str,
+        records: impl Iterator<Item = (bool, R)>,
+    ) -> Result<()> {
+        let counts = |chunk: &[(bool, R)]| chunk.iter().filter(|(counts, _)| *counts).count();
+        self.put_frames(name, records, counts, |chunk, payload| {
+            let records: Vec<&R> = chunk.iter().map(|(_, record)| record).collect();
+            encode_to(&records, payload).map_err(|error| Error::connector(error.to_string()))
+        })
+    }
+
     /// Writes records of keys as [`StateOut::put_keyed`] does, each frame as `encode` makes it of
     /// some of them.
     pub(crate) fn put_chunks<R>(
         &mut self,
         name: &'static str,
         records: impl Iterator<Item = R>,
+        encode: impl FnMut(&[R], &mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        self.put_frames(name, records, <[R]>::len, encode)
+    }
+
+    fn put_frames<R>(
+        &mut self,
+        name: &'static str,
+        records: impl Iterator<Item = R>,
+        keys: impl Fn(&[R]) -> usize,
         mut encode: impl FnMut(&[R], &mut Vec<u8>) -> Result<()>,
     ) -> Result<()> {
         let mut records = records.peekable();
@@ -95,7 +119,7 @@ impl<'a> StateOut<'a> {
                 length if length < FRAME_BYTES / 2 => (most * 2).min(FRAME_RECORDS),
                 _ => most,
             };
-            self.frame(name, chunk.len() as u64, payload)?;
+            self.frame(name, keys(&chunk) as u64, payload)?;
         }
         Ok(())
     }

@@ -32,13 +32,11 @@ pub fn run(program: &Program) -> Result<(Vec<Pane>, u64), Error> {
         Mode::Threads => runner,
     };
     // A firing in parts must be the same as one at once, and groups that are all on disk the same
-    // as those in memory. (Where the latest of times counts, parts of a group that do not know of
-    // each other hold the watermark longer, and a pane behind may be the last that was not.)
-    let is_exact = program.windowing.output_time != OutputTime::Latest;
+    // as those in memory.
     let runner = match program.scheduler_seed % 8 {
         few @ 0..3 => runner.fire_at_once(few as usize),
-        3 if is_exact => runner.memory_limit(1),
-        4 if is_exact => runner.memory_limit(1).fire_at_once(1),
+        3 => runner.memory_limit(1),
+        few @ 4..6 => runner.memory_limit(1).fire_at_once(few as usize - 4),
         _ => runner,
     };
     let result = runner.run(&pipeline)?;

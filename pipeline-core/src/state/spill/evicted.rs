@@ -81,7 +81,7 @@ impl Evicted {
     }
 
     /// Returns a time before which nothing is due: that of the first key, or an earlier one of a
-    /// key that was taken. After [`Evicted::pop_due`] found nothing it is that of the first.
+    /// key that was taken. After [`Evicted::pop_due`] found nothing it is that of the first key.
     /// `Timestamp::MAX` if nothing is there.
     #[inline]
     pub(crate) fn earliest_due(&self) -> Timestamp {
@@ -152,16 +152,15 @@ impl Evicted {
         Ok(bytes)
     }
 
-    /// Takes out what is kept for a key and when it was due, if it is there: a look-up, and two if it is.
-    pub(crate) fn take(&mut self, key: &[u8]) -> Result<Option<(Timestamp, Bytes)>> {
+    /// Takes out what is kept for a key, if it is there: a look-up, and two if it is.
+    pub(crate) fn take(&mut self, key: &[u8]) -> Result<Option<Bytes>> {
         let Some(areas) = self.areas.as_mut().filter(|_| self.len > 0) else {
             return Ok(None);
         };
         let Some(due) = areas.index.get(key)? else {
             return Ok(None);
         };
-        let due = time_of(&due)?;
-        areas.record(due, key);
+        areas.record(time_of(&due)?, key);
         let value = areas.queue.get(&areas.scratch)?;
         let value = value.ok_or_else(|| Error::internal("the state of a key is not in the store"));
         areas.coming = None;
@@ -169,11 +168,20 @@ impl Evicted {
         areas.forget(&record)?;
         areas.scratch = record;
         self.is_less()?;
-        Ok(Some((due, value?)))
+        value.map(Some)
     }
 
     /// Takes out the first key that is due before a time, if there is one.
     pub(crate) fn pop_due(&mut self, before: Timestamp) -> Result<Option<Due>> {
+        self.pop_due_if(before, |_| true)
+    }
+
+    /// Takes out the first key as [`Evicted::pop_due`] does, if it is one of those asked for.
+    pub(crate) fn pop_due_if(
+        &mut self,
+        before: Timestamp,
+        is_asked_for: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<Due>> {
         let Some(areas) = self.areas.as_mut().filter(|_| self.earliest < before) else {
             return Ok(None);
         };
@@ -191,7 +199,7 @@ impl Evicted {
         self.earliest = due;
         areas.from.clear();
         areas.from.extend_from_slice(&record);
-        if due >= before {
+        if due >= before || !is_asked_for(&record[TIME..]) {
             // It comes again when it is looked for again.
             areas.coming = None;
             return Ok(None);
@@ -213,6 +221,7 @@ impl Evicted {
     }
 
     /// Forgets everything.
+    #[cfg(all(test, feature = "spill"))]
     pub(crate) fn clear(&mut self) -> Result<()> {
         self.len = 0;
         self.earliest = Timestamp::MAX;
@@ -280,16 +289,14 @@ struct Moving<T> {
     what: T,
 }
 
-impl<T> Default for Batch<T> {
-    fn default() -> Self {
+impl<T> Batch<T> {
+    pub(crate) fn with_capacity(keys: usize) -> Self {
         Batch {
             keys: Vec::new(),
-            entries: Vec::new(),
+            entries: Vec::with_capacity(keys),
         }
     }
-}
 
-impl<T> Batch<T> {
     /// Adds a key, which `encode` appends. Returns whether it was: the store takes no key that is
     /// too long, and its state must stay where it is.
     pub(crate) fn add(

@@ -8,7 +8,7 @@
 //! rocksdb is minutes of C++; SQLite takes rows one at a time, and is C.
 //!
 //! Two ways lead there. Groups that need not be read until their window fires go as partial groups,
-//! a window at a time (`window/groups/spilled.rs`). State that a further element of its key needs
+//! a window at a time (`window/groups/aligned/spilled.rs`). State that a further element of its key needs
 //! goes key by key, and comes back with that element or when it is due: [`Evicted`].
 //!
 //! Nothing here outlives the process: the folder is emptied when the store is opened and removed
@@ -16,8 +16,6 @@
 
 #[cfg(not(feature = "spill"))]
 mod absent;
-// Its first users come with the next commits.
-#[allow(dead_code)]
 mod evicted;
 #[cfg(feature = "spill")]
 mod fjall;
@@ -34,7 +32,6 @@ use absent as engine;
 use fjall as engine;
 
 pub(crate) use engine::{Area, Bytes, Scan};
-#[allow(unused_imports)]
 pub(crate) use evicted::{Batch, Due, Evicted};
 
 /// The length of a key at most.

@@ -60,7 +60,7 @@ impl<F: StatefulDoFn> Stateful<F> {
         for spares_used in [true, false] {
             let mut seen = 0;
             while seen < slots && self.held.bytes() > most {
-                let mut batch = Batch::default();
+                let mut batch = Batch::with_capacity(0);
                 while seen < slots && self.held.bytes() > most && batch.len() < AT_ONCE {
                     self.held.hand = (self.held.hand + 1) % slots;
                     seen += 1;
@@ -124,7 +124,7 @@ impl<F: StatefulDoFn> Stateful<F> {
         };
         let length = record.len();
         self.held.scratch = record;
-        if let Some((_, value)) = found {
+        if let Some(value) = found {
             *entry = decode_entry(&self.cells, &value)?;
             let weight = weight::<F::Key>((length + value.len()) as u64);
             entry.weighed = Weighed::came_back(weight);

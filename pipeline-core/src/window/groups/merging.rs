@@ -2,6 +2,8 @@
 //!
 //! What does not fit into memory is in the store, key by key (`evicted.rs`).
 
+pub(super) mod evicted;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,23 +45,23 @@ pub(super) struct Sessions<A> {
 /// A slot per key, and one timer per key in a queue: when it comes up and the key's windows have
 /// grown meanwhile, it is queued again.
 pub(super) struct MergingGroups<K, A: Aggregate> {
-    pub(super) keys: KeyTable<K, Sessions<A::Accumulator>>,
-    pub(super) current_slot: SlotId,
-    pub(super) timers: BinaryHeap<Reverse<(Timestamp, SlotId)>>,
-    pub(super) late: BTreeSet<SlotId>,
+    keys: KeyTable<K, Sessions<A::Accumulator>>,
+    current_slot: SlotId,
+    timers: BinaryHeap<Reverse<(Timestamp, SlotId)>>,
+    late: BTreeSet<SlotId>,
     pub(super) is_firing: bool,
     /// Those of keys in the store count as well.
     pub(super) holds: Holds,
     windows: Vec<Window>,
     /// The keys that do not fit into memory; a key is there or in `keys`.
-    pub(super) evicted: Evicted,
+    evicted: Evicted,
     /// The windows there whose elements have not been emitted.
-    pub(super) evicted_open: u64,
+    evicted_open: u64,
     /// The keys that came from there and stayed since somebody asked, and their bytes.
     pub(super) came_back: (u64, u64),
     /// Counts batches, to tell the keys that have not been touched for long.
     pub(super) batch: u32,
-    pub(super) scratch: Vec<u8>,
+    scratch: Vec<u8>,
 }
 
 impl<K: Key, A: Aggregate> MergingGroups<K, A> {
@@ -87,7 +89,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         arrival: Arrival<A::Input>,
     ) -> Result<(), Fault> {
         if !self.evicted.is_empty() {
-            self.bring_back(&key)?;
+            self.bring_back(stage, &key)?;
         }
         let batch = self.batch;
         let slot = self.keys.entry(key, || Sessions {
@@ -268,15 +270,12 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
 }
 
 /// Returns the number of windows whose elements have not been emitted.
-pub(super) fn open_in<A>(windows: &[Session<A>]) -> u64 {
+fn open_in<A>(windows: &[Session<A>]) -> u64 {
     windows.iter().filter(|s| s.group.dirty).count() as u64
 }
 
 /// Returns when the first of some windows is due.
-pub(super) fn next_due<A>(
-    strategy: &WindowingStrategy,
-    windows: &[Session<A>],
-) -> Option<Timestamp> {
+fn next_due<A>(strategy: &WindowingStrategy, windows: &[Session<A>]) -> Option<Timestamp> {
     windows.iter().map(|s| due(strategy, s)).min()
 }
 
@@ -393,14 +392,26 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
     pub(super) fn assert_sound(&self, stage: &Stage<'_, A>) -> Option<Timestamp> {
         let timers = self.timers.iter().map(|Reverse((time, _))| *time);
         assert!(timers.min().is_none_or(|first| stage.watermark <= first));
-        let mut earliest = None;
         for (_, sessions) in self.keys.iter() {
-            let due = sessions.open.iter().map(|s| due(stage.strategy, s)).min();
+            let due = next_due(stage.strategy, &sessions.open);
             assert!(due.is_some_and(|due| sessions.timer <= due));
             let mut queued = self.timers.iter().map(|Reverse((time, _))| *time);
             assert!(queued.any(|time| time == sessions.timer));
-            for (at, session) in sessions.open.iter().enumerate() {
-                let mut before = sessions.open[..at].iter();
+        }
+        let mut open = 0;
+        let evicted: Vec<_> = self.evicted_keys().collect();
+        for (key, due, windows) in &evicted {
+            assert!(self.keys.find(key).is_none());
+            assert_eq!(next_due(stage.strategy, windows), Some(*due));
+            open += open_in(windows);
+        }
+        assert_eq!(open, self.evicted_open);
+        let in_memory = self.keys.iter().map(|(_, sessions)| &sessions.open[..]);
+        let evicted = evicted.iter().map(|(_, _, windows)| &windows[..]);
+        let mut earliest = None;
+        for windows in in_memory.chain(evicted) {
+            for (at, session) in windows.iter().enumerate() {
+                let mut before = windows[..at].iter();
                 assert!(before.all(|other| other.window != session.window));
                 assert!(!stage.has_expired(session.window));
                 assert_eq!(session.ended, stage.has_ended(session.window));
@@ -414,7 +425,11 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
 
     /// Returns the numbers of (key, window) and of timers that are kept.
     pub(super) fn kept(&self) -> (usize, usize) {
-        let windows = self.keys.iter().map(|(_, s)| s.open.len()).sum();
-        (windows, self.timers.len())
+        let windows: usize = self.keys.iter().map(|(_, s)| s.open.len()).sum();
+        let evicted: usize = self
+            .evicted_keys()
+            .map(|(_, _, windows)| windows.len())
+            .sum();
+        (windows + evicted, self.timers.len())
     }
 }

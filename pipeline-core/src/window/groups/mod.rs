@@ -15,11 +15,8 @@
 
 mod account;
 mod aligned;
-mod evicted;
-mod firing;
 mod group;
 mod merging;
-mod spilled;
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests;
@@ -45,6 +42,7 @@ use account::Account;
 use aligned::AlignedGroups;
 use group::Group;
 use merging::MergingGroups;
+use merging::evicted::Stored;
 
 /// What a grouping does with the elements of a group.
 pub(crate) trait Aggregate {
@@ -193,7 +191,7 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             return self.add_sample(aggregate, key, arrival);
         }
         match &mut self.kind {
-            GroupsKind::Aligned(groups) => groups.add(&stage, key, arrival),
+            GroupsKind::Aligned(groups) => groups.add(&stage, key, arrival)?,
             GroupsKind::Merging(groups) => groups.add(&stage, key, arrival)?,
         }
         Ok(Admission::Taken)
@@ -212,9 +210,10 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             strategy: &self.strategy,
             watermark: self.watermark,
         };
-        if let GroupsKind::Merging(groups) = &mut self.kind {
-            // What comes back is no insertion.
-            groups.bring_back(&key)?;
+        // What comes back is no insertion.
+        match &mut self.kind {
+            GroupsKind::Aligned(groups) => groups.bring_back(&stage, arrival.window, &key)?,
+            GroupsKind::Merging(groups) => groups.bring_back(&stage, &key)?,
         }
         let (account, window, entries) = (&mut self.account, arrival.window, self.kind.entries());
         let mut input = Vec::new();
@@ -230,7 +229,7 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         match &mut self.kind {
             GroupsKind::Aligned(groups) => {
                 let before = weigh_group(groups).unwrap_or(0);
-                groups.add(&stage, key, arrival);
+                groups.add(&stage, key, arrival)?;
                 if !stays {
                     let after = weigh_group(groups).unwrap_or(0);
                     weight = after.saturating_sub(before);
@@ -239,7 +238,7 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
             }
             GroupsKind::Merging(groups) => {
                 let mut weigh = |groups: &MergingGroups<K, A>| match &looked_up {
-                    Some(key) => account.weigh(&evicted::Stored(groups.windows_of(key))),
+                    Some(key) => account.weigh(&Stored(groups.windows_of(key))),
                     None => 0,
                 };
                 let before = weigh(groups);
@@ -260,13 +259,21 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
 
     /// Spills groups, if the operator holds more than its share and they can be spilled.
     pub(crate) fn relieve(&mut self) -> Result<()> {
-        if let GroupsKind::Merging(groups) = &mut self.kind {
-            groups.batch = groups.batch.wrapping_add(1);
-            self.account.came_back(take(&mut groups.came_back).1);
+        let (_, came_back) = match &mut self.kind {
+            GroupsKind::Aligned(groups) => take(&mut groups.came_back),
+            GroupsKind::Merging(groups) => {
+                groups.batch = groups.batch.wrapping_add(1);
+                take(&mut groups.came_back)
+            }
+        };
+        self.account.came_back(came_back);
+        if !self.account.is_over() {
+            return Ok(());
         }
-        match self.account.is_over() {
-            true => self.kind.relieve(&self.strategy, &mut self.account),
-            false => Ok(()),
+        let (strategy, account) = (&self.strategy, &mut self.account);
+        match &mut self.kind {
+            GroupsKind::Aligned(groups) => groups.relieve(strategy, account),
+            GroupsKind::Merging(groups) => groups.relieve(strategy, account),
         }
     }
 
@@ -312,7 +319,7 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
         let (done, came_back) = match &mut self.kind {
             GroupsKind::Aligned(groups) => {
                 let done = groups.fire_ended(&stage, out, room);
-                (done, (0, take(&mut groups.came_back)))
+                (done, take(&mut groups.came_back))
             }
             GroupsKind::Merging(groups) => {
                 let done = groups.fire_ended(&stage, out, room);
@@ -329,7 +336,7 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
     /// Tells whether a firing is under way.
     pub(crate) fn is_firing(&self) -> bool {
         match &self.kind {
-            GroupsKind::Aligned(groups) => groups.firing.is_some(),
+            GroupsKind::Aligned(groups) => groups.is_firing(),
             GroupsKind::Merging(groups) => groups.is_firing,
         }
     }
@@ -372,9 +379,9 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
                         let entry = size_of::<(K, Group<A::Accumulator>)>() + ENTRY;
                         account.sampled(weight + entry as u64, weight);
                     }
-                    groups.restore(&stage, record);
+                    groups.restore(&stage, record)?;
                     match account.is_over() {
-                        true => groups.relieve(account),
+                        true => groups.relieve(&self.strategy, account),
                         false => Ok(()),
                     }
                 })
@@ -386,8 +393,7 @@ impl<K: Key, A: Aggregate> Groups<K, A> {
                     }
                     let (strategy, account) = (&self.strategy, &mut self.account);
                     if account.is_sample() {
-                        let weight =
-                            account.weigh(&record.0) + account.weigh(&evicted::Stored(&record.1));
+                        let weight = account.weigh(&record.0) + account.weigh(&Stored(&record.1));
                         account.sampled(weight + MergingGroups::<K, A>::ENTRY, weight);
                     }
                     groups.restore(strategy, record);
@@ -434,14 +440,6 @@ impl<K: Key, A: Aggregate> GroupsKind<K, A> {
         match self {
             GroupsKind::Aligned(groups) => groups.entries,
             GroupsKind::Merging(groups) => groups.entries(),
-        }
-    }
-
-    /// Moves groups to the store until the operator holds no more than its share.
-    fn relieve(&mut self, strategy: &WindowingStrategy, account: &mut Account) -> Result<()> {
-        match self {
-            GroupsKind::Aligned(groups) => groups.relieve(account),
-            GroupsKind::Merging(groups) => groups.relieve(strategy, account),
         }
     }
 }

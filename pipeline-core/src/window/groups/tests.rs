@@ -1,5 +1,8 @@
 //! What groups keep, which no output shows: holds, timers, state that should be gone.
 
+#[cfg(feature = "spill")]
+mod limited;
+
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -70,6 +73,11 @@ impl Numbers {
     }
 
     fn add(&mut self, key: u32, time: i64) {
+        self.put(key, time);
+        self.assert_sound();
+    }
+
+    fn put(&mut self, key: u32, time: i64) {
         let strategy = self.groups.strategy.clone();
         let mut windows = Vec::new();
         strategy.window_fn.assign(at(time), &mut windows);
@@ -86,7 +94,6 @@ impl Numbers {
                 Ok(Admission::DroppedLate) => {}
                 Err(_) => panic!("no user code can fail here"),
             }
-            self.assert_sound();
         }
     }
 

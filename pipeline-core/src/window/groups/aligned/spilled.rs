@@ -5,16 +5,16 @@
 //! order in which windows fire: end ‖ start ‖ encoded key ‖ number of the run. The encoding of a
 //! key says where it ends, so that no key's records are between those of another.
 //!
-//! Each part of a group holds the watermark by itself. With the timestamp combiner `Latest` that is
-//! longer than the whole group would: parts do not know of the later ones.
+//! Each part of a group holds the watermark by itself: the earliest of them as long as the whole
+//! group would. Where that is not so, groups stay whole (`evicted.rs`).
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::aligned::{Record, Table};
-use super::{Aggregate, Group, Stage};
+use super::evicted::Found;
+use super::{Aggregate, Group, Record, Stage, Table};
 use crate::coder::{Key, decode_strictly, encode_to};
 use crate::error::{Error, Result};
 use crate::state::holds::Holds;
@@ -24,7 +24,7 @@ use crate::time::Timestamp;
 use crate::window::Window;
 
 /// The lengths of a window and of the number of a run, in a record's key.
-const WINDOW: usize = 16;
+pub(super) const WINDOW: usize = 16;
 const RUN: usize = 4;
 
 /// A group without its names.
@@ -80,13 +80,7 @@ impl Spilled {
                     record.extend_from_slice(&keys[begin..end]);
                     record.extend_from_slice(&run.to_be_bytes());
                     value.clear();
-                    let Group {
-                        accumulator,
-                        dirty,
-                        output_time,
-                        panes,
-                    } = &group;
-                    encode(&(accumulator, dirty, output_time, panes), &mut value)?;
+                    encode_group(&group, &mut value)?;
                     put(&record, &value)?;
                     *windows.entry(window).or_default() += 1;
                     written += 1;
@@ -103,78 +97,69 @@ impl Spilled {
         Some(Groups {
             records: area.scan(&prefix(window)),
             ahead: None,
-            before: self.next,
         })
     }
 
-    /// Takes the group of one key out, if there is one.
-    pub(super) fn take<K: Key, A: Aggregate>(
-        &mut self,
-        stage: &Stage<'_, A>,
-        window: Window,
-        key: &K,
-    ) -> Result<Option<Group<A::Accumulator>>> {
-        let (Some(area), Some(partials)) = (&self.area, self.windows.get_mut(&window)) else {
-            return Ok(None);
-        };
-        let mut record = prefix(window).to_vec();
-        encode(key, &mut record)?;
-        let mut groups = Groups {
-            records: area.scan(&record),
-            ahead: None,
-            before: self.next,
-        };
-        let Some(found) = groups.next::<K, A>(stage, window, &mut Holds::none())? else {
-            return Ok(None);
-        };
-        for record in area.scan(&record) {
-            area.remove(&record?.0)?;
-        }
-        *partials = partials.saturating_sub(found.partials);
-        Ok(Some(found.group))
-    }
-
-    /// Forgets the records of a window that were written before run `before`.
-    pub(super) fn forget(&mut self, window: Window, before: u32) -> Result<()> {
+    /// Forgets the records of a window.
+    pub(super) fn forget(&mut self, window: Window) -> Result<()> {
         let Some(area) = &self.area else {
             return Ok(());
         };
         if self.windows.remove(&window).is_none() {
             return Ok(());
         }
-        if before == self.next {
-            if self.windows.is_empty() {
-                return area.clear();
-            }
-            return area.forget(&prefix(window), |_| true);
+        match self.windows.is_empty() {
+            true => area.clear(),
+            false => area.forget(&prefix(window), |_| true),
         }
-        let left = area
-            .scan(&prefix(window))
-            .filter(|record| record.as_ref().is_ok_and(|(key, _)| run_of(key) >= before));
-        self.windows.insert(window, left.count() as u64);
-        area.forget(&prefix(window), |key| run_of(key) < before)
     }
 
-    /// Returns the number of the next run.
-    pub(super) fn next(&self) -> u32 {
-        self.next
-    }
-
-    /// Returns all that is in the store, to be saved.
+    /// Returns all that is in the store, to be saved, and whether it is the first part of a group.
     pub(super) fn records<K: Key, A: Serialize + DeserializeOwned>(
         &self,
-    ) -> impl Iterator<Item = Result<Record<K, A>>> {
-        let scan = |area: &Area| area.scan(&[]);
-        let records = self
-            .area
-            .as_ref()
-            .filter(|_| !self.windows.is_empty())
-            .map(scan);
-        records.into_iter().flatten().map(|record| {
+    ) -> impl Iterator<Item = Result<(bool, Record<K, A>)>> {
+        let area = self.area.as_ref().filter(|_| !self.windows.is_empty());
+        let records = area.map(|area| area.scan(&[]));
+        let mut last = Vec::new();
+        records.into_iter().flatten().map(move |record| {
             let (key, value) = record?;
             let (window, encoded, _) = parts(&key)?;
-            Ok((decoded(encoded)?, window, group(&value)?))
+            let of_group = &key[..key.len() - RUN];
+            let is_first = last != of_group;
+            if is_first {
+                last = of_group.to_vec();
+            }
+            Ok((is_first, (decoded(encoded)?, window, group(&value)?)))
         })
+    }
+
+    /// Returns the number of groups of a window of which there are parts, without those that are
+    /// in a table as well. Parts that cannot be read count for themselves.
+    pub(super) fn groups_beside<K: Key, A: Aggregate>(
+        &self,
+        window: Window,
+        table: Option<&Table<K, A>>,
+    ) -> u64 {
+        let is_first = |last: &mut Vec<u8>, key: &[u8]| {
+            let Ok((_, encoded, _)) = parts(key) else {
+                return true;
+            };
+            if last == encoded {
+                return false;
+            }
+            *last = encoded.to_vec();
+            let in_table =
+                |table: &Table<K, A>| decoded(encoded).is_ok_and(|k| table.find(&k).is_some());
+            !table.is_some_and(in_table)
+        };
+        let records = self.scan(window).filter(|_| self.partials(window) > 0);
+        let records = records.into_iter().flat_map(|groups| groups.records);
+        let mut last = Vec::new();
+        let counted = records.filter(|record| match record {
+            Ok((key, _)) => is_first(&mut last, key),
+            Err(_) => true,
+        });
+        counted.count() as u64
     }
 }
 
@@ -183,16 +168,6 @@ pub(super) struct Groups {
     records: Scan,
     /// The first record of the next group.
     ahead: Option<<Scan as Iterator>::Item>,
-    /// The run from which on nothing is read.
-    pub(super) before: u32,
-}
-
-/// A group that was in the store.
-pub(super) struct Found<K, A> {
-    pub(super) key: K,
-    pub(super) group: Group<A>,
-    pub(super) partials: u64,
-    pub(super) bytes: usize,
 }
 
 impl Groups {
@@ -211,7 +186,6 @@ impl Groups {
         let mut found = Found {
             key: decoded(encoded)?,
             group: group(&value)?,
-            partials: 1,
             bytes: value.len(),
         };
         release(&found.group, holds);
@@ -228,7 +202,6 @@ impl Groups {
             let partial = group(&value)?;
             release(&partial, holds);
             found.group.absorb(stage, window, partial);
-            found.partials += 1;
             found.bytes += value.len();
         }
         Ok(Some(found))
@@ -258,15 +231,28 @@ fn sorted<K: Key, S>(table: &crate::state::key_table::KeyTable<K, S>) -> Result<
     Ok((keys, order))
 }
 
-pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+pub(in crate::window::groups) fn encode<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     encode_to(value, out).map_err(|error| Error::connector(error.to_string()))
 }
 
-pub(super) fn decoded<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<T> {
+pub(in crate::window::groups) fn decoded<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<T> {
     decode_strictly(&mut bytes).map_err(|error| Error::connector(error.to_string()))
 }
 
-fn group<A: DeserializeOwned>(value: &[u8]) -> Result<Group<A>> {
+pub(super) fn encode_group<A: Serialize>(group: &Group<A>, out: &mut Vec<u8>) -> Result<()> {
+    let Group {
+        accumulator,
+        dirty,
+        output_time,
+        panes,
+    } = group;
+    encode(&(accumulator, dirty, output_time, panes), out)
+}
+
+pub(super) fn group<A: DeserializeOwned>(value: &[u8]) -> Result<Group<A>> {
     let (accumulator, dirty, output_time, panes): Fields<A> = decoded(value)?;
     Ok(Group {
         accumulator,
@@ -277,7 +263,7 @@ fn group<A: DeserializeOwned>(value: &[u8]) -> Result<Group<A>> {
 }
 
 /// Returns the beginning of the keys of a window: the order of the bytes is that of windows.
-fn prefix(window: Window) -> [u8; WINDOW] {
+pub(super) fn prefix(window: Window) -> [u8; WINDOW] {
     let ordered = |time: Timestamp| (time.millis() ^ i64::MIN).to_be_bytes();
     let mut prefix = [0; WINDOW];
     prefix[..8].copy_from_slice(&ordered(window.end()));
@@ -285,21 +271,28 @@ fn prefix(window: Window) -> [u8; WINDOW] {
     prefix
 }
 
-/// Returns the window, the encoded key and the run of a record's key.
-fn parts(key: &[u8]) -> Result<(Window, &[u8], u32)> {
-    let short = || Error::internal("the key of a spilled group is too short");
-    let (window, rest) = key.split_first_chunk::<WINDOW>().ok_or_else(short)?;
-    let (encoded, run) = rest.split_last_chunk::<RUN>().ok_or_else(short)?;
+/// Returns the window that bytes begin with, and the rest.
+pub(super) fn window_of(bytes: &[u8]) -> Result<(Window, &[u8])> {
+    let (window, rest) = bytes.split_first_chunk::<WINDOW>().ok_or_else(too_short)?;
     let time = |bytes: &[u8]| {
         let bytes = bytes
             .iter()
             .fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
         Timestamp::from_millis(bytes as i64 ^ i64::MIN)
     };
-    let window = Window::interval(time(&window[8..]), time(&window[..8]));
+    Ok((
+        Window::interval(time(&window[8..]), time(&window[..8])),
+        rest,
+    ))
+}
+
+/// Returns the window, the encoded key and the run of a record's key.
+fn parts(key: &[u8]) -> Result<(Window, &[u8], u32)> {
+    let (window, rest) = window_of(key)?;
+    let (encoded, run) = rest.split_last_chunk::<RUN>().ok_or_else(too_short)?;
     Ok((window, encoded, u32::from_be_bytes(*run)))
 }
 
-fn run_of(key: &[u8]) -> u32 {
-    parts(key).map_or(0, |(_, _, run)| run)
+fn too_short() -> Error {
+    Error::internal("the key of a spilled group is too short")
 }

@@ -1,11 +1,11 @@
 //! A window that is fired in parts, so that what is behind can keep up, and what was spilled need
 //! not be in memory at once.
 
-use super::aligned::{AlignedGroups, Table};
-use super::{Aggregate, Emit, Stage, spilled};
+use super::{Aggregate, AlignedGroups, Stage, Table, spilled};
 use crate::coder::Key;
 use crate::state::key_table::SlotId;
 use crate::user_code::Fault;
+use crate::window::groups::Emit;
 use crate::window::{PaneTiming, Window};
 
 /// How far the firing of a window has come.
@@ -13,19 +13,21 @@ pub(super) struct Firing<K, A: Aggregate> {
     pub(super) window: Window,
     table: Table<K, A>,
     /// What of it was spilled: it goes first, each group with what is in memory of it.
-    spilled: Option<spilled::Groups>,
+    spilled: Option<Away>,
     /// There was something spilled.
     was_spilled: bool,
     /// The slots before it have been fired.
     next: SlotId,
 }
 
+/// What is in the store of a window.
+pub(super) enum Away {
+    Parts(spilled::Groups),
+    Whole,
+}
+
 impl<K: Key, A: Aggregate> Firing<K, A> {
-    pub(super) fn new(
-        window: Window,
-        table: Table<K, A>,
-        spilled: Option<spilled::Groups>,
-    ) -> Self {
+    pub(super) fn new(window: Window, table: Table<K, A>, spilled: Option<Away>) -> Self {
         Firing {
             window,
             table,
@@ -103,19 +105,21 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
         out: &mut impl Emit<K, A::Output>,
         room: &mut usize,
     ) -> Result<bool, Fault> {
-        let Some(firing) = &mut self.firing else {
-            return Ok(true);
-        };
-        let Some(spilled) = &mut firing.spilled else {
-            return Ok(true);
-        };
-        let window = firing.window;
-        let leaves = stage.has_expired(window);
-        loop {
+        while let Some(firing) = self.firing.as_mut().filter(|f| f.spilled.is_some()) {
             if *room == 0 {
                 return Ok(false);
             }
-            let Some(found) = spilled.next::<K, A>(stage, window, &mut self.holds)? else {
+            let window = firing.window;
+            let found = match &mut firing.spilled {
+                Some(Away::Parts(parts)) => parts.next::<K, A>(stage, window, &mut self.holds)?,
+                _ => self.next_evicted(window)?,
+            };
+            let Some(firing) = &mut self.firing else {
+                return Ok(true);
+            };
+            let Some(found) = found else {
+                firing.spilled = None;
+                self.spilled.forget(window)?;
                 break;
             };
             let (key, mut group) = (found.key, found.group);
@@ -125,24 +129,20 @@ impl<K: Key, A: Aggregate> AlignedGroups<K, A> {
                 self.holds.replace(Some(more.output_time), None);
                 group.absorb(stage, window, more);
             }
-            let fired = group.fire(stage, window, PaneTiming::OnTime);
-            let stays = (!leaves).then(|| key.clone());
-            if let Some((output, stamp)) = fired {
+            let stays = (!stage.has_expired(window)).then(|| key.clone());
+            if let Some((output, stamp)) = group.fire(stage, window, PaneTiming::OnTime) {
                 *room = room.saturating_sub(1 + found.bytes / ROOM_BYTES);
                 out.emit(key, output, stamp)?;
             }
             if let Some(key) = stays {
                 self.entries += 1;
-                self.came_back += found.bytes as u64;
+                self.count_back(found.bytes);
                 self.ended.entry(window).or_default().entry(key, || group);
             }
         }
-        let before = spilled.before;
-        firing.spilled = None;
-        self.spilled.forget(window, before)?;
         Ok(true)
     }
 }
 
 /// A group that is longer takes the room of several.
-pub(super) const ROOM_BYTES: usize = 4 << 10;
+pub(in crate::window::groups) const ROOM_BYTES: usize = 4 << 10;

@@ -11,14 +11,12 @@
 
 use std::cmp::Reverse;
 
+use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, Serializer};
 use smallvec::SmallVec;
 
-use super::account::Account;
-use super::firing::ROOM_BYTES;
-use super::merging::{MergingGroups, Record, Session, Sessions, next_due, open_in};
-use super::spilled::{decoded, encode};
-use super::{Aggregate, ENTRY, Emit, Group, Stage};
+use super::{Aggregate, Emit, Group, MergingGroups, Record, Session, Sessions, Stage};
+use super::{next_due, open_in};
 use crate::coder::Key;
 use crate::error::{Error, Result};
 use crate::graph::snapshot::StateOut;
@@ -26,16 +24,23 @@ use crate::state::key_table::SlotId;
 use crate::state::spill::{Batch, Share};
 use crate::time::Timestamp;
 use crate::user_code::Fault;
+use crate::window::groups::ENTRY;
+use crate::window::groups::account::Account;
+use crate::window::groups::aligned::firing::ROOM_BYTES;
+use crate::window::groups::aligned::spilled::{decoded, encode};
 use crate::window::{Window, WindowingStrategy};
 
 /// The keys that go in one run: what they and their order take is in memory meanwhile.
 const AT_ONCE: usize = 64 << 10;
 
+/// The windows of a key.
+type Windows<A> = SmallVec<[Session<A>; 1]>;
+
 /// A window without the names of its fields.
 type Fields<A> = (Window, bool, Option<A>, bool, Timestamp, u32);
 
 /// The windows of a key, as they are in the store.
-pub(super) struct Stored<'a, A>(pub(super) &'a [Session<A>]);
+pub(in crate::window::groups) struct Stored<'a, A>(pub(in crate::window::groups) &'a [Session<A>]);
 
 impl<A: Serialize> Serialize for Stored<'_, A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -49,7 +54,7 @@ impl<A: Serialize> Serialize for Stored<'_, A> {
 }
 
 /// Reads the windows of a key.
-fn windows<A: serde::de::DeserializeOwned, W: FromIterator<Session<A>>>(bytes: &[u8]) -> Result<W> {
+fn windows<A: DeserializeOwned>(bytes: &[u8]) -> Result<Windows<A>> {
     let windows: Vec<Fields<A>> = decoded(bytes)?;
     let session = |(window, ended, accumulator, dirty, output_time, panes)| Session {
         window,
@@ -66,19 +71,25 @@ fn windows<A: serde::de::DeserializeOwned, W: FromIterator<Session<A>>>(bytes: &
 
 impl<K: Key, A: Aggregate> MergingGroups<K, A> {
     /// What a key takes besides what is encoded of it.
-    pub(super) const ENTRY: u64 = (size_of::<(K, Sessions<A::Accumulator>)>()
+    pub(in crate::window::groups) const ENTRY: u64 = (size_of::<(K, Sessions<A::Accumulator>)>()
         + size_of::<Reverse<(Timestamp, SlotId)>>()
         + ENTRY) as u64;
 
     /// Brings the windows of a key back, if they are in the store.
-    pub(super) fn bring_back(&mut self, key: &K) -> Result<()> {
+    pub(in crate::window::groups) fn bring_back(
+        &mut self,
+        stage: &Stage<'_, A>,
+        key: &K,
+    ) -> Result<()> {
         if self.evicted.is_empty() || self.keys.find(key).is_some() {
             return Ok(());
         }
         self.scratch.clear();
         encode(key, &mut self.scratch)?;
-        if let Some((due, value)) = self.evicted.take(&self.scratch)? {
-            let slot = self.put_back(key.clone(), due, &value)?;
+        if let Some(value) = self.evicted.take(&self.scratch)? {
+            let open = windows(&value)?;
+            let due = next_due(stage.strategy, &open).unwrap_or(Timestamp::MAX);
+            let slot = self.put_back(key.clone(), due, open);
             self.timers.push(Reverse((due, slot)));
             self.came_back.0 += 1;
             self.came_back.1 += value.len() as u64 + Self::ENTRY;
@@ -87,15 +98,14 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
     }
 
     /// Puts what was in the store back into memory, but not its timer.
-    fn put_back(&mut self, key: K, due: Timestamp, value: &[u8]) -> Result<SlotId> {
-        let open: SmallVec<[Session<A::Accumulator>; 1]> = windows(value)?;
+    fn put_back(&mut self, key: K, timer: Timestamp, open: Windows<A::Accumulator>) -> SlotId {
         self.evicted_open -= open_in(&open);
         let touched = self.batch;
-        Ok(self.keys.entry(key, || Sessions {
+        self.keys.entry(key, || Sessions {
             open,
-            timer: due,
+            timer,
             touched,
-        }))
+        })
     }
 
     /// Fires the first key that is in the store and due no later than `in_memory`, the first one
@@ -111,7 +121,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         let Some(found) = self.evicted.pop_due(before)? else {
             return Ok(());
         };
-        let slot = self.put_back(decoded(found.key())?, found.due, &found.value)?;
+        let slot = self.put_back(decoded(found.key())?, found.due, windows(&found.value)?);
         let (keys, bytes) = (self.keys.len(), found.value.len());
         *room = room.saturating_sub(bytes / ROOM_BYTES);
         self.fire_key(stage, slot, out, room)?;
@@ -123,7 +133,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
     }
 
     /// Moves keys to the store until no more is held than may be.
-    pub(super) fn relieve(
+    pub(in crate::window::groups) fn relieve(
         &mut self,
         strategy: &WindowingStrategy,
         account: &mut Account,
@@ -143,7 +153,12 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
 
     /// Moves so many keys to the store, or as many as can be, those first that were touched least
     /// lately, and of the same batch those that came first.
-    fn evict(&mut self, strategy: &WindowingStrategy, share: &Share, count: usize) -> Result<()> {
+    pub(in crate::window::groups) fn evict(
+        &mut self,
+        strategy: &WindowingStrategy,
+        share: &Share,
+        count: usize,
+    ) -> Result<()> {
         let can_go = |slot: &SlotId| !self.late.contains(slot);
         let slots = (0..self.keys.slots()).filter(can_go);
         let mut touched: Vec<u32> = slots
@@ -157,7 +172,7 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
         let until = *until;
         let mut of_it = last + 1 - before.iter().filter(|batch| **batch < until).count();
         drop(touched);
-        let mut leaving = Batch::default();
+        let mut leaving = Batch::with_capacity(0);
         for slot in 0..self.keys.slots() {
             let (Some(key), Some(sessions)) = (self.keys.key(slot), self.keys.get(slot)) else {
                 continue;
@@ -175,7 +190,8 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
             let due = next_due(strategy, &sessions.open).unwrap_or(sessions.timer);
             leaving.add(due, slot, |out| encode(key, out))?;
             if leaving.len() == AT_ONCE {
-                self.put_away(share, std::mem::take(&mut leaving))?;
+                let full = std::mem::replace(&mut leaving, Batch::with_capacity(AT_ONCE));
+                self.put_away(share, full)?;
             }
         }
         self.put_away(share, leaving)?;
@@ -212,16 +228,22 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
     }
 
     /// Writes the windows of all keys, to be saved when a bundle has ended.
-    pub(super) fn save(&self, name: &'static str, out: &mut StateOut<'_>) -> Result<()> {
+    pub(in crate::window::groups) fn save(
+        &self,
+        name: &'static str,
+        out: &mut StateOut<'_>,
+    ) -> Result<()> {
         let in_memory = self.keys.iter();
         out.put_keyed(name, in_memory.map(|(key, s)| (key, s.open.as_slice())))?;
         let mut failed = None;
         let evicted = self.evicted.iter().map(|found| {
             let found = found?;
-            let record: Record<K, A::Accumulator> = (decoded(found.key())?, windows(&found.value)?);
-            Ok(record)
+            let key: K = decoded(found.key())?;
+            Ok((key, windows::<A::Accumulator>(&found.value)?.into_vec()))
         });
-        let evicted = evicted.map_while(|record| record.map_err(|error| failed = Some(error)).ok());
+        let evicted = evicted.map_while(|record: Result<Record<_, _>>| {
+            record.map_err(|error| failed = Some(error)).ok()
+        });
         out.put_keyed(name, evicted)?;
         failed.map_or(Ok(()), Err)
     }
@@ -229,3 +251,19 @@ impl<K: Key, A: Aggregate> MergingGroups<K, A> {
 
 /// The keys that are weighed to estimate what all take.
 const WEIGHED: usize = 256;
+
+#[cfg(test)]
+impl<K: Key, A: Aggregate> MergingGroups<K, A> {
+    /// Returns what is in the store.
+    pub(super) fn evicted_keys(
+        &self,
+    ) -> impl Iterator<Item = (K, Timestamp, Windows<A::Accumulator>)> {
+        let read = |found: crate::state::spill::Due| {
+            Ok((decoded(found.key())?, found.due, windows(&found.value)?))
+        };
+        self.evicted.iter().map(move |found| {
+            let read = found.and_then(read);
+            read.expect("what was written can be read")
+        })
+    }
+}

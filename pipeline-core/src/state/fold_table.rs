@@ -116,6 +116,12 @@ impl<K: Hash + Eq, S> FoldTable<K, S> {
         Some(&self.entries.get(id as usize)?.as_ref()?.0)
     }
 
+    /// Visits all keys in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
+        let entries = self.entries.iter().flatten();
+        entries.map(|(key, state)| (key, state))
+    }
+
     /// Tells whether there is no key.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()

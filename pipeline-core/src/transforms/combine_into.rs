@@ -119,6 +119,7 @@ where
                 let stamp = batch.stamp(next);
                 next += 1;
                 let output_time = lift.begin(stamp);
+                lift.one_comes(value);
                 let mut keyed = Keyed {
                     lift: &mut *lift,
                     window: stamp.window,

@@ -1,11 +1,15 @@
 //! Combining before the exchange: what crosses it is at most one accumulator per key, window and
 //! flush, however many values there were.
 
+mod gauge;
+
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::Arc;
+
+use serde::Serialize;
 
 use super::combine::CombineFn;
 use crate::batch::{Batch, Stamp, Stamps};
@@ -14,9 +18,11 @@ use crate::error::Result;
 use crate::graph::{NodeContext, Operator, Port, Progress, Receiver};
 use crate::state::fold_table::{FLUSH_BYTES, FoldHash, FoldId, FoldTable};
 use crate::state::key_table::KeyTable;
+use crate::state::spill::Share;
 use crate::time::Timestamp;
 use crate::user_code::{describe, guarded};
 use crate::window::{PaneInfo, TimestampCombiner, Window, WindowingStrategy};
+use gauge::{Gauge, weigh};
 
 /// An accumulator on its way, with the number of elements that it stands for: what is dropped
 /// late is counted in elements. Its timestamp is the fold over them.
@@ -83,6 +89,7 @@ pub(super) struct Lift<K, F: CombineFn> {
     current: (Window, Table<K, F::Accumulator>),
     rest: BTreeMap<Window, Table<K, F::Accumulator>>,
     entries: usize,
+    gauge: Gauge,
     /// The number of the accumulator that was worked on last.
     slot: u32,
     found: Vec<Found>,
@@ -100,6 +107,8 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         bounded: bool,
         out: Port<(K, Partial<F::Accumulator>)>,
     ) -> Self {
+        let worker = context.worker;
+        let share = Share::new(&worker.memory, context.node.id, worker.index);
         Lift {
             combine_fn,
             combiner: strategy.timestamp_combiner,
@@ -111,6 +120,7 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
             current: (Window::GLOBAL, Table::default()),
             rest: BTreeMap::new(),
             entries: 0,
+            gauge: Gauge::new(share, Self::ENTRY),
             slot: 0,
             found: Vec::new(),
             what: Cell::new("add_input"),
@@ -120,7 +130,15 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
         }
     }
 
-    const FLUSH_ENTRIES: usize = FLUSH_BYTES / (size_of::<(K, F::Accumulator, Tally)>() + 32);
+    const ENTRY: usize = size_of::<(K, F::Accumulator, Tally)>() + 32;
+
+    const FLUSH_ENTRIES: usize = FLUSH_BYTES / Self::ENTRY;
+
+    /// Takes in that an element comes, of which keys and values are made.
+    #[inline]
+    pub(super) fn one_comes(&mut self, element: &impl Serialize) {
+        self.gauge.one_comes(element);
+    }
 
     /// Has values added to the table of a window from now on, and returns their output time.
     #[inline]
@@ -271,10 +289,25 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
     }
 
     pub(super) fn flush_if_full(&mut self) -> Result<()> {
-        if self.entries >= Self::FLUSH_ENTRIES {
+        if self.entries >= Self::FLUSH_ENTRIES || self.gauge.may_be_full() && self.is_heavy() {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Weighs what is held; returns whether it is too much.
+    #[cold]
+    fn is_heavy(&mut self) -> bool {
+        let mut scratch = Vec::new();
+        let tables = std::iter::once(&self.current.1).chain(self.rest.values());
+        let tables = tables.flat_map(|table| table.accumulators.iter());
+        let merging = self.merging.iter();
+        let merging = merging.map(|((key, _), (accumulator, _))| (key, accumulator));
+        self.gauge
+            .is_full(tables.chain(merging).map(|(key, accumulator)| {
+                let key = weigh(key, &mut scratch);
+                (key, weigh(accumulator, &mut scratch))
+            }))
     }
 
     /// Sends everything on, window by window, or in the order in which it came where windows merge.
@@ -304,6 +337,7 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
             }
         }
         self.entries = 0;
+        self.gauge.now_holds(0);
         self.push_batch()
     }
 
@@ -337,6 +371,7 @@ impl<K: Key, F: CombineFn> Lift<K, F> {
 
 impl<K: Key, F: CombineFn> Receiver<(K, F::Input)> for Lift<K, F> {
     fn push(&mut self, batch: &mut Batch<(K, F::Input)>) -> Result<()> {
+        self.gauge.comes(batch.len(), batch.values.first());
         let done = guarded(|| {
             if self.windows_merge {
                 for ((key, value), stamp) in batch.drain() {

@@ -164,12 +164,12 @@ impl DirectRunner {
     /// The shares are those of all groupings, stateful functions and workers in the limit less 128
     /// MiB (or a quarter of the limit, if that is more), by an estimate of what is held. Groups in
     /// windows that do not merge are not read again until their window fires. Of sessions (and other
-    /// windows that merge, and with the timestamp combiner `Latest`) and of states the keys go that
-    /// have not come for the longest; each comes back whole with its next element, which is slow
-    /// where most keys come again and again and few fit into memory. Not on disk are keys of more
-    /// than 60 KiB, and what user code, sources and sinks hold. All that one key has in one window
-    /// must fit into memory when it fires, or when an element or a timer comes for it: a bag that is
-    /// larger does not.
+    /// windows that merge, and with the timestamp combiner `Latest`) and of `par_do_stateful` the
+    /// keys go that have not come for the longest; each comes back whole with its next element, or
+    /// when it is due, which is slow where most keys come again and again and few fit into memory.
+    /// Keys of more than 60 KiB, and what user code, sources and sinks hold, do not go to disk. All
+    /// that one key has in one window must fit into memory when it fires, or when an element or a
+    /// timer comes for it: a bag that is larger does not.
     ///
     /// Default: no limit. A job is then ended, with an error, when the process has taken 92 % of
     /// the machine's or the control group's memory, where the system tells (Linux).

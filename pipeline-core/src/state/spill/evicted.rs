@@ -76,7 +76,6 @@ impl Evicted {
     }
 
     /// Returns the number of keys.
-    #[allow(dead_code, reason = "groupings count what is open themselves")]
     pub(crate) fn len(&self) -> u64 {
         self.len
     }

@@ -27,6 +27,17 @@ pub(super) struct Written {
     names: Option<Names>,
     /// The life before had begun to publish; that was done to the end, and nothing may follow.
     published: bool,
+    /// What others have left behind has been removed.
+    is_tidy: bool,
+}
+
+/// All parts of a run that ends.
+pub(super) struct Taken {
+    pub(super) parts: Vec<Part>,
+    /// What their names have in common, in a run with snapshots.
+    pub(super) tag: Option<String>,
+    /// They were published by the life before.
+    pub(super) published: bool,
 }
 
 /// The tag of the names, and the next number behind it. A number is not given twice: the last snapshot of a run that
@@ -34,6 +45,8 @@ pub(super) struct Written {
 struct Names {
     tag: String,
     next: usize,
+    /// A snapshot that names the parts has been committed, and the tag bears the mark of it.
+    marked: bool,
     /// Of a life before, the parts that its last snapshot names, until the others are removed: not before a writer is
     /// opened, since a run that is refused must leave all as it was.
     named: Option<Vec<String>>,
@@ -65,6 +78,28 @@ impl Written {
         Ok(bytes)
     }
 
+    /// Removes what processes have left behind that were killed, once; warns of what a snapshot may need that is not the
+    /// one of this run.
+    pub(super) fn tidy(&mut self, path: &Path) -> Result<()> {
+        if std::mem::replace(&mut self.is_tidy, true) {
+            return Ok(());
+        }
+        let mut needed = AtomicFile::remove_left_behind(path)?;
+        if let Some(names) = &self.names {
+            let own = format!(".{}-", names.tag);
+            needed.retain(|name| !name.contains(&own));
+        }
+        if !needed.is_empty() {
+            eprintln!(
+                "warning: beside {} is what another run has written there that has not ended: {}; end that run, or \
+                 remove it if its snapshots are gone",
+                path.display(),
+                needed.join(", ")
+            );
+        }
+        Ok(())
+    }
+
     /// Removes what the life before had begun behind its last snapshot, once.
     fn remove_others(&mut self, path: &Path) -> Result<()> {
         if let Some(names) = &mut self.names
@@ -78,18 +113,25 @@ impl Written {
 }
 
 impl<T> TextSink<T> {
+    /// Removes what killed processes have left behind, once a run.
+    pub(super) fn tidy(&self) -> Result<()> {
+        let path = self.path("");
+        self.lock().tidy(&path)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Written> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands out all parts; nothing of the run is left. If they were published by the life before,
-    /// the tag of their names comes with them.
-    pub(super) fn take_parts(&self) -> (Vec<Part>, Option<String>) {
+    /// Hands out all parts; nothing of the run is left.
+    pub(super) fn take_parts(&self) -> Taken {
         let written = std::mem::take(&mut *self.lock());
-        let names = written.names.filter(|_| written.published);
         let waiting = written.waiting.into_values().map(|(part, _)| part);
-        let parts = written.closed.into_iter().chain(waiting).collect();
-        (parts, names.map(|names| names.tag))
+        Taken {
+            parts: written.closed.into_iter().chain(waiting).collect(),
+            tag: written.names.map(|names| names.tag),
+            published: written.published,
+        }
     }
 }
 
@@ -100,6 +142,7 @@ impl<T: Element> TextSink<T> {
         let mut written = self.lock();
         let path = self.path("");
         written.remove_others(&path)?;
+        written.tidy(&path)?;
         if let Some((part, saved)) = written.waiting.remove(&worker) {
             return TextWriter::resumed(format, part, saved, parts);
         }
@@ -108,6 +151,7 @@ impl<T: Element> TextSink<T> {
             none => none.insert(Names {
                 tag: AtomicFile::new_tag(&path)?,
                 next: 0,
+                marked: false,
                 named: None,
             }),
         };
@@ -145,6 +189,7 @@ impl<T: Element> TextSink<T> {
         let names = Names {
             tag,
             next: next.map_or(0, |number| number + 1),
+            marked: false,
             named: Some(named),
         };
         let is_there = |saved: &Saved| AtomicFile::is_there(&path, &saved.name);
@@ -167,8 +212,21 @@ impl<T: Element> TextSink<T> {
             waiting,
             names: Some(names),
             published: false,
+            is_tidy: false,
         };
+        self.mark_parts()?;
         Ok(0)
+    }
+
+    /// Marks the parts, once: a snapshot that names them has been committed, and what they hold may have been
+    /// acknowledged. Before, they are rubbish to any other run.
+    pub(super) fn mark_parts(&self) -> Result<()> {
+        let mut written = self.lock();
+        if let Some(names) = written.names.as_mut().filter(|names| !names.marked) {
+            AtomicFile::mark(&self.path(""), &names.tag)?;
+            names.marked = true;
+        }
+        Ok(())
     }
 
     /// Ends a run whose output the life before had begun to publish: there is nothing more.
@@ -182,6 +240,7 @@ impl<T: Element> TextSink<T> {
         }
         drop(parts);
         AtomicFile::remove_tagged(&self.path(""), tag, &[])?;
+        AtomicFile::unmark(&self.path(""), tag);
         Ok(())
     }
 

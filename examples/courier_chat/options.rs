@@ -91,6 +91,11 @@ pub struct Options {
     #[arg(long)]
     pub drain: bool,
 
+    /// How long --drain waits for the job, which goes on to drain if that is over
+    #[arg(long = "drain_timeout", alias = "drain-timeout", value_name = "DURATION",
+          default_value = "10m", value_parser = duration)]
+    pub drain_timeout: Duration,
+
     /// What executes the pipeline
     #[arg(long, default_value = "direct", value_parser = ["direct"])]
     pub runner: String,

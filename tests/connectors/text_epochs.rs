@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use pipeline_core::files::Compression;
 use pipeline_core::prelude::*;
 use pipeline_core::sink::Promise;
 use pollster::block_on;
@@ -407,6 +408,32 @@ fn what_was_killed_before_its_first_snapshot_is_removed_and_nothing_else() {
     assert_eq!(lines(folder), numbers(0..3));
     let kept = names(folder).iter().any(|name| name.ends_with(".kept"));
     assert!(!kept && hidden(folder).len() == others.len());
+}
+
+#[test]
+fn a_sink_of_another_format_does_not_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("n");
+    let mut life = Life::new(TextSink::lines(&path), 1);
+    life.write(0, &numbers(0..3)).unwrap();
+    let prepared = life.epoch(1);
+    drop(life);
+    let refusal = |sink: TextSink<String>| {
+        let refused = Life::resume(sink, 1, 1, &prepared).err();
+        refused.unwrap().to_string()
+    };
+    let json = refusal(TextSink::json(&path));
+    assert!(
+        json.contains("written as Lines, and is to go on as Json"),
+        "{json}"
+    );
+    let gzip = refusal(TextSink::lines(&path).compression(Compression::Gzip));
+    assert!(
+        gzip.contains("as Lines, and is to go on as Lines, gzip"),
+        "{gzip}"
+    );
+    finish(Life::resume(TextSink::lines(&path), 1, 1, &prepared).unwrap());
+    assert_eq!(lines(folder.path()), numbers(0..3));
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub use self::format::{DeadLetters, Format, Json, Lines};
 pub use writer::TextWriter;
 
 use super::{Promise, Recovery, Sink};
-use crate::coder::Element;
+use crate::coder::{Element, short_name};
 use crate::dead_letter::BadRecord;
 use crate::error::Result;
 use crate::files::{AtomicFile, Compression};
@@ -71,6 +71,8 @@ pub struct TextSink<T> {
     sharded: bool,
     compression: Compression,
     format: Arc<dyn Fn() -> Box<dyn Format<T>> + Send + Sync>,
+    /// The name of the format, in snapshots.
+    shown_as: String,
     /// What is written in this run.
     parts: Parts,
 }
@@ -163,6 +165,7 @@ impl<T> TextSink<T> {
             sharded: true,
             compression: Compression::Auto,
             format: Arc::new(move || Box::new(format())),
+            shown_as: short_name::<F>(),
             parts: Arc::default(),
         }
     }

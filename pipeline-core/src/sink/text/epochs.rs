@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::TextSink;
-use super::writer::{Part, TextWriter};
+use super::writer::{InEpochs, Part, TextWriter};
 use crate::coder::{Element, decode, encode_to};
 use crate::error::{Error, Result};
 use crate::files::{AtomicFile, FilePosition, SavedFile};
@@ -61,6 +61,9 @@ pub(super) struct Saved {
     pub(super) position: FilePosition,
     #[serde(default)]
     pub(super) checksum: Option<u32>,
+    /// What its records are shown as, and whether that is compressed; what earlier programs saved does not say.
+    #[serde(default)]
+    pub(super) format: Option<String>,
     pub(super) records_at: Option<FilePosition>,
     pub(super) fields: usize,
 }
@@ -136,6 +139,16 @@ impl<T> TextSink<T> {
 }
 
 impl<T: Element> TextSink<T> {
+    /// Names what the files hold.
+    fn format_name(&self) -> Result<String> {
+        let gzip = self.compression.writes_gzip(&self.path(""))?;
+        Ok(format!(
+            "{}{}",
+            self.shown_as,
+            if gzip { ", gzip" } else { "" }
+        ))
+    }
+
     /// Opens the part of a worker, or goes on with it.
     pub(super) fn open_part(&self, worker: usize) -> Result<TextWriter<T>> {
         let (format, parts) = ((self.format)(), Arc::clone(&self.parts));
@@ -144,7 +157,7 @@ impl<T: Element> TextSink<T> {
         written.remove_others(&path)?;
         written.tidy(&path)?;
         if let Some((part, saved)) = written.waiting.remove(&worker) {
-            return TextWriter::resumed(format, part, saved, parts);
+            return TextWriter::resumed(format, self.format_name()?, part, saved, parts);
         }
         let names = match &mut written.names {
             Some(names) => names,
@@ -157,7 +170,11 @@ impl<T: Element> TextSink<T> {
         };
         let tag = names.tag.clone();
         let file = AtomicFile::create_tagged(&path, self.compression, &tag, &mut names.next)?;
-        Ok(TextWriter::new(format, worker, file, parts, Some(tag)))
+        let epochs = InEpochs {
+            tag,
+            format: self.format_name()?,
+        };
+        Ok(TextWriter::new(format, worker, file, parts, Some(epochs)))
     }
 
     /// Goes on with the parts where the snapshot was taken; publishes them if the run had ended.
@@ -250,6 +267,14 @@ impl<T: Element> TextSink<T> {
             position: saved.position,
             checksum: saved.checksum,
         };
+        let format = self.format_name()?;
+        if let Some(was) = saved.format.as_ref().filter(|was| **was != format) {
+            return Err(Error::option(format!(
+                "{} was written as {was}, and is to go on as {format}: give snapshot {epoch} the sink that it had, or \
+                 begin anew with another folder for snapshots",
+                self.path("").display()
+            )));
+        }
         let file = AtomicFile::resume(&self.path(""), self.compression, &part);
         let file = file.map_err(|error| {
             Error::connector(format!(

@@ -80,6 +80,23 @@ pub fn unfinished(resumed: &Resumed, options: &Options) -> Result<(Behind, bool)
     Ok((behind, drains))
 }
 
+/// Makes sure, where the folder of snapshots is there and the warehouse is not, that it is not that of a run with other
+/// flags.
+///
+/// # Errors
+/// It is, or cannot be used.
+pub fn check_elsewhere(options: &Options) -> Result<(), Message> {
+    let folder = options.state_dir();
+    if !folder.exists() {
+        return Ok(());
+    }
+    let snapshots = Snapshots::open(&folder).map_err(|error| format!("--state_dir: {error}"))?;
+    match snapshots.resumed() {
+        Some(resumed) => unfinished(&resumed, options).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 /// Makes sure that a run without snapshots does not pass over one that has them and has not ended.
 ///
 /// # Errors

@@ -33,7 +33,12 @@ struct Whole {
     input: String,
     bad: Vec<String>,
     tables: [Vec<Vec<Value>>; 3],
+    /// How many times as long as on an idle machine it took: lives are given so much more time.
+    slower: u64,
 }
+
+/// What a whole run takes on an idle machine, in milliseconds.
+const USUAL: u128 = 300;
 
 impl Whole {
     fn of(dirty: bool) -> Self {
@@ -47,7 +52,9 @@ impl Whole {
         }
         let place = Place::new();
         let file = place.file("in.json", &input);
+        let begun = Instant::now();
         place.finish(&["--input", &file, "--streaming", "false"]);
+        let slower = u64::try_from(begun.elapsed().as_millis() / USUAL).unwrap();
         let tables = place.tables();
         assert_eq!(tables.each_ref().map(Vec::len), [1401, 400, 400]);
         Whole {
@@ -55,6 +62,7 @@ impl Whole {
             input,
             bad,
             tables,
+            slower: slower.max(1),
         }
     }
 
@@ -128,7 +136,7 @@ fn case(whole: &Whole, seed: u64, tally: &Tally) {
         known = before;
         let workers = draw.rand_range(1..5).to_string();
         let interval = ["5ms", "20ms", "60ms", "250ms"][draw.rand_range(0..4) as usize];
-        let after = Duration::from_micros(draw.rand_range(0..longest));
+        let after = Duration::from_micros(draw.rand_range(0..longest * whole.slower));
         let stops = draw.rand_range(0..5) == 0;
         story.push_str(&format!(
             "\n  life {life}: {workers} workers, a snapshot every {interval}, after {before:?}"

@@ -55,7 +55,8 @@ pub struct Options {
     )]
     pub dead_letter_output: Option<PathBuf>,
 
-    /// How far behind the latest message another may be, in event time
+    /// How far behind the latest message another may be, in event time; a run that goes on from a snapshot may be given
+    /// another, which holds for what it takes in
     #[arg(long = "max_disorder", alias = "max-disorder", value_name = "DURATION",
           default_value = "60s", value_parser = duration)]
     pub max_disorder: Duration,
@@ -74,15 +75,14 @@ pub struct Options {
     #[arg(long = "state_dir", alias = "state-dir", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// Time from one snapshot to the next, if anything has happened; rows become visible with them
+    /// Time from one snapshot to the next, if anything has happened; rows become visible with them [default: 250ms]
     #[arg(long = "snapshot_interval", alias = "snapshot-interval", value_name = "DURATION",
-          default_value = "250ms", value_parser = interval)]
-    pub snapshot_interval: Duration,
+          value_parser = interval)]
+    pub snapshot_interval: Option<Duration>,
 
-    /// Input taken in and not yet in a snapshot, at which one is taken at once, such as 64KiB or 16MiB
-    #[arg(long = "snapshot_bytes", alias = "snapshot-bytes", value_name = "SIZE",
-          default_value = "16MiB", value_parser = size)]
-    pub snapshot_bytes: u64,
+    /// Input taken in and not yet in a snapshot, at which one is taken at once, such as 64KiB or 16MiB [default: 16MiB]
+    #[arg(long = "snapshot_bytes", alias = "snapshot-bytes", value_name = "SIZE", value_parser = size)]
+    pub snapshot_bytes: Option<u64>,
 
     /// Memory that the process keeps to: groups and state beyond it wait on disk, slower, in the folder spill beside
     /// the snapshots (without them, in the warehouse), which is removed at the start and at the end [default: no
@@ -94,6 +94,11 @@ pub struct Options {
     /// on from the last snapshot and end so here. No further input is read, open visits are written
     #[arg(long)]
     pub drain: bool,
+
+    /// How long --drain waits for the job, which goes on to drain if that is over
+    #[arg(long = "drain_timeout", alias = "drain-timeout", value_name = "DURATION",
+          default_value = "10m", value_parser = duration)]
+    pub drain_timeout: Duration,
 
     /// What executes the pipeline
     #[arg(long, default_value = "direct", value_parser = ["direct"])]
@@ -194,6 +199,36 @@ impl Options {
         }
     }
 
+    /// Says why a flag has no meaning beside the others.
+    ///
+    /// # Errors
+    /// There is such a flag.
+    pub fn check(&self) -> Result<(), String> {
+        let flags = [
+            ("--snapshot_interval", self.snapshot_interval.is_some()),
+            ("--snapshot_bytes", self.snapshot_bytes.is_some()),
+        ];
+        for (flag, is_given) in flags {
+            if is_given && !self.takes_snapshots() {
+                return Err(format!(
+                    "{flag}: with --streaming false snapshots are taken only where --state_dir names a folder for them; \
+                     give that as well, or leave {flag} out"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the time from one snapshot to the next.
+    pub fn snapshot_interval(&self) -> Duration {
+        self.snapshot_interval.unwrap_or(Duration::from_millis(250))
+    }
+
+    /// Returns the input at which a snapshot is taken at once, in bytes.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.snapshot_bytes.unwrap_or(16 << 20)
+    }
+
     /// Tells whether snapshots are taken.
     pub fn takes_snapshots(&self) -> bool {
         self.streaming || self.state_dir.is_some()
@@ -276,7 +311,7 @@ mod tests {
             ("2 GB", 2_000_000_000),
         ] {
             let options = parse(&["--snapshot_bytes", text]).unwrap();
-            assert_eq!(options.snapshot_bytes, bytes);
+            assert_eq!(options.snapshot_bytes, Some(bytes));
             let options = parse(&["--memory-limit", text]).unwrap();
             assert_eq!(options.memory_limit, Some(bytes));
         }

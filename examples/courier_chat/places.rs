@@ -86,7 +86,9 @@ pub fn try_outputs(options: &Options) -> Result<(), Message> {
         if path.parent() == Some(&options.warehouse) && !options.warehouse.exists() {
             continue;
         }
-        AtomicFile::create(&path, Compression::Auto).map_err(|error| format!("{flag}: {error}"))?;
+        let tried = AtomicFile::create(&path, Compression::Auto).map(drop);
+        let tidied = tried.and_then(|()| AtomicFile::remove_left_behind(&path));
+        tidied.map_err(|error| format!("{flag}: {error}"))?;
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ pub type Message = String;
 /// # Errors
 /// What went wrong, and what to do about it.
 pub fn run(options: &Options) -> Result<Ending, Message> {
+    options.check()?;
     if options.draw {
         print(draw::draw(options)?)?;
         return Ok(Ending::Finished);
@@ -91,6 +92,10 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
     let stopped_by = stop_on_signal(&runtime, stop.clone(), progress.clone());
     let stopped_by = stopped_by.map_err(|error| format!("signals cannot be heard: {error}"))?;
 
+    if !options.warehouse.exists() && options.takes_snapshots() {
+        // A run that is refused for its snapshots makes no warehouse.
+        state::check_elsewhere(options)?;
+    }
     let warehouse = match services.tables {
         Some(tables) => tables,
         None => Arc::new(LocalWarehouse::open(&options.warehouse).map_err(not_opened)?),
@@ -138,8 +143,8 @@ pub fn run(options: &Options) -> Result<Ending, Message> {
             stop: stop.clone(),
         };
         let snapshots = snapshots
-            .interval(options.snapshot_interval)
-            .bytes(options.snapshot_bytes)
+            .interval(options.snapshot_interval())
+            .bytes(options.snapshot_bytes())
             .beside(state::INPUT, Arc::new(saver));
         runner = runner.snapshots(&snapshots);
     }

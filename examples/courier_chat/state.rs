@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pipeline_core::runners::direct::{Resumed, Snapshots};
 
@@ -83,6 +83,23 @@ pub fn unfinished(resumed: &Resumed, options: &Options) -> Result<(Behind, bool)
     Ok((behind, drains))
 }
 
+/// Makes sure, where the folder of snapshots is there and the warehouse is not, that it is not that of a run with other
+/// flags.
+///
+/// # Errors
+/// It is, or cannot be used.
+pub fn check_elsewhere(options: &Options) -> Result<(), Message> {
+    let folder = options.state_dir();
+    if !folder.exists() {
+        return Ok(());
+    }
+    let snapshots = Snapshots::open(&folder).map_err(|error| format!("--state_dir: {error}"))?;
+    match snapshots.resumed() {
+        Some(resumed) => unfinished(&resumed, options).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 /// Makes sure that a run without snapshots does not pass over one that has them and has not ended.
 ///
 /// # Errors
@@ -107,14 +124,17 @@ pub fn none_unfinished(options: &Options) -> Result<(), Message> {
 /// How often somebody who waits for a job looks whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long is waited before that is said.
+const SAY_AFTER: Duration = Duration::from_millis(500);
+
 /// How often the snapshots of a job that has ended are tried to be opened.
 const LOOKS: u32 = 20;
 
-/// Has the running job drain, by SIGUSR1, and waits until it has ended. Returns what to say then, or nothing if no job
+/// Has the running job drain, by SIGUSR1, and waits until it has ended, or for as long as the flags say. Returns what to say then, or nothing if no job
 /// runs.
 ///
 /// # Errors
-/// The job cannot be told, or ends otherwise.
+/// The job cannot be told, does not end in time, or ends otherwise.
 pub fn drain_running(options: &Options) -> Result<Option<Message>, Message> {
     let folder = options.state_dir();
     let shown = folder.display();
@@ -134,7 +154,25 @@ pub fn drain_running(options: &Options) -> Result<Option<Message>, Message> {
         }
     }
     ask_to_drain(&pid).map_err(|error| format!("--drain: telling the job (pid {pid}): {error}"))?;
+    let (told, patience) = (Instant::now(), options.drain_timeout);
+    let mut waits = false;
     while holder()?.as_ref() == Some(&pid) {
+        if told.elapsed() > patience {
+            return Err(format!(
+                "--drain: the job (pid {pid}) was told, and has not ended within {}. It has not failed by that: it ends \
+                 when what it took in is through its sinks. See whether it is held up (a process that was stopped, \
+                 a warehouse that somebody else writes), and start --drain again to wait on, with --drain_timeout \
+                 to wait longer",
+                humantime::format_duration(patience)
+            ));
+        }
+        if !waits && told.elapsed() > SAY_AFTER {
+            waits = true;
+            eprintln!(
+                "waiting for the job (pid {pid}) to end, {} at most",
+                humantime::format_duration(patience)
+            );
+        }
         std::thread::sleep(LOOK_EVERY);
     }
     // Somebody else may wait for the same, and look at this moment.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use pipeline_core::files::Compression;
 use pipeline_core::prelude::*;
 use pipeline_core::sink::Promise;
 use pollster::block_on;
@@ -34,7 +35,7 @@ fn visible(folder: &Path) -> Vec<String> {
 
 fn hidden(folder: &Path) -> Vec<PathBuf> {
     let mut all = names(folder);
-    all.retain(|name| name.starts_with('.'));
+    all.retain(|name| name.starts_with('.') && !name.ends_with(".kept"));
     all.into_iter().map(|name| folder.join(name)).collect()
 }
 
@@ -48,6 +49,16 @@ fn lines(folder: &Path) -> Vec<String> {
         .collect();
     lines.sort();
     lines
+}
+
+/// Ends a life as a kill does: what it had begun stays.
+fn kill<T>(folder: &Path, life: T) {
+    let there = hidden(folder);
+    let there: Vec<_> = there.iter().map(|p| (p, fs::read(p).unwrap())).collect();
+    drop(life);
+    for (path, content) in there {
+        fs::write(path, content).unwrap();
+    }
 }
 
 fn finish(life: Life<impl Sink>) {
@@ -66,6 +77,7 @@ fn every_line_is_there_once_through_lives_with_other_workers() {
         // A life takes epochs of 200 lines, and crashes in the middle of the next.
         for (number, workers) in [2, 3, 1, 1, 4].into_iter().enumerate() {
             if number > 0 {
+                drop(life);
                 life = Life::resume(sink(folder), workers, epoch, &prepared).unwrap();
             }
             for _ in 0..number {
@@ -106,8 +118,10 @@ fn what_a_killed_life_had_begun_behind_its_snapshot_is_removed() {
     let prepared = life.epoch(1);
     drop(life);
     for workers in [3, 2] {
-        // A kill does not drop.
-        std::mem::forget(Life::resume(sink(), workers, 1, &prepared).unwrap());
+        kill(
+            folder.path(),
+            Life::resume(sink(), workers, 1, &prepared).unwrap(),
+        );
         assert_eq!(hidden(folder.path()).len(), workers);
     }
     finish(Life::resume(sink(), 1, 1, &prepared).unwrap());
@@ -252,8 +266,7 @@ fn a_run_behind_a_finished_one_does_not_meet_its_parts() {
         let records = numbers(50..60);
         let batch = WriteBatch::new(&records, 0);
         block_on(writer.write(&batch)).unwrap();
-        // A kill does not drop.
-        std::mem::forget(writer);
+        kill(folder.path(), writer);
         assert_eq!(hidden(folder.path()).len(), 1);
         assert_eq!(lines(folder.path()), numbers(0..10));
     }
@@ -355,6 +368,87 @@ fn a_part_whose_bytes_have_changed_is_refused() {
         finish(life);
         assert!(lines(folder) == numbers(0..50_020));
     }
+}
+
+#[test]
+fn what_was_killed_before_its_first_snapshot_is_removed_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let sink = || TextSink::lines(folder.join("n")).without_sharding();
+    // As processes leave them that are gone: never in a snapshot, with and without a part's number.
+    let rubbish = [".n.1-0-0.part", ".n.1-0-1.part", ".n.2-7.part"];
+    // Those of other outputs, and what only looks alike.
+    let others = [
+        ".n.x.1-0-0.part",
+        ".m.1-0.part",
+        ".n.1.part",
+        ".n.a-0.part",
+        ".n.1-0-0-0.part",
+    ];
+    for name in rubbish.iter().chain(&others) {
+        fs::write(folder.join(name), "left").unwrap();
+    }
+    // A run that is under way, before its first snapshot and behind it.
+    let mut begun = Life::new(sink(), 1);
+    let mut running = Life::new(sink(), 1);
+    running.write(0, &numbers(0..3)).unwrap();
+    let prepared = running.epoch(1);
+    let there = |names: &[&str]| names.iter().all(|name| folder.join(name).exists());
+    assert!(there(&others) && rubbish.iter().all(|name| !there(&[name])));
+    assert_eq!(hidden(folder).len(), others.len() + 2);
+    begun.write(0, &numbers(0..3)).unwrap();
+    drop((begun, running));
+    // It was killed, and its snapshot may be somewhere.
+    assert_eq!(hidden(folder).len(), others.len() + 1);
+    for _ in 0..2 {
+        finish(Life::new(sink(), 1));
+    }
+    assert_eq!(hidden(folder).len(), others.len() + 1);
+    finish(Life::resume(sink(), 1, 1, &prepared).unwrap());
+    assert_eq!(lines(folder), numbers(0..3));
+    let kept = names(folder).iter().any(|name| name.ends_with(".kept"));
+    assert!(!kept && hidden(folder).len() == others.len());
+}
+
+#[test]
+fn a_sink_of_another_format_does_not_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("n");
+    let mut life = Life::new(TextSink::lines(&path), 1);
+    life.write(0, &numbers(0..3)).unwrap();
+    let prepared = life.epoch(1);
+    drop(life);
+    let refusal = |sink: TextSink<String>| {
+        let refused = Life::resume(sink, 1, 1, &prepared).err();
+        refused.unwrap().to_string()
+    };
+    let json = refusal(TextSink::json(&path));
+    assert!(
+        json.contains("written as Lines, and is to go on as Json"),
+        "{json}"
+    );
+    let gzip = refusal(TextSink::lines(&path).compression(Compression::Gzip));
+    assert!(
+        gzip.contains("as Lines, and is to go on as Lines, gzip"),
+        "{gzip}"
+    );
+    finish(Life::resume(TextSink::lines(&path), 1, 1, &prepared).unwrap());
+    assert_eq!(lines(folder.path()), numbers(0..3));
+}
+
+#[test]
+fn a_part_that_somebody_writes_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = || TextSink::lines(folder.path().join("n"));
+    let mut life = Life::new(sink(), 1);
+    life.write(0, &numbers(0..3)).unwrap();
+    let prepared = life.epoch(1);
+    // A copy of the folder with the snapshots.
+    let refused = Life::resume(sink(), 1, 1, &prepared).err().unwrap();
+    let refused = refused.to_string();
+    assert!(refused.contains("another run is writing it"), "{refused}");
+    finish(life);
+    assert_eq!(lines(folder.path()), numbers(0..3));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use pipeline_core::files::Line;
 use pipeline_core::prelude::*;
@@ -125,6 +126,103 @@ fn other_files_than_the_snapshots_are_refused() {
     let strange = TestPart::open(&text, split(0), Some(Position::of(&"?").unwrap()));
     let error = strange.err().unwrap().to_string();
     assert!(error.contains("does not fit the program"), "{error}");
+}
+
+/// Writes a file as if it had been there all the time.
+fn put(path: &Path, content: &str, at: SystemTime) {
+    fs::write(path, content).unwrap();
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(at).unwrap();
+}
+
+#[test]
+fn a_file_that_has_changed_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one.txt", "two.txt"].map(|name| folder.path().join(name));
+    let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let [first, second] = ["a", "b"].map(|of| {
+        let lines = (0..20_000).map(|n| format!("{of} {n:06}\n"));
+        lines.collect::<String>()
+    });
+    let reset = || {
+        put(&one, &first, begun);
+        put(&two, &second, begun);
+    };
+    let text = Text::lines(folder.path().join("*.txt").display().to_string());
+    let text = text.min_split_bytes(1 << 30);
+    let split = || text.split(1).unwrap().remove(0);
+    // In the middle of the first file, and of the second.
+    for reads in [100, 250] {
+        reset();
+        let mut seen = Seen::default();
+        let position = read(&text, split(), None, 100, reads, &mut seen);
+        let go_on = || -> Result<Seen, String> {
+            let part = TestPart::open(&text, split(), Some(position.clone()));
+            let mut part = part.map_err(|error| error.to_string())?;
+            let mut rest = Seen::default();
+            loop {
+                let read = block_on(part.read(1_000)).map_err(|error| error.to_string())?;
+                rest.lines.extend(read.elements.into_iter().map(|e| e.0));
+                if read.status == ReadStatus::Ended {
+                    return Ok(rest);
+                }
+            }
+        };
+        assert_eq!(go_on().unwrap().lines.len(), 40_000 - 100 * reads);
+        let (open, content) = if reads == 100 {
+            (&one, &first)
+        } else {
+            (&two, &second)
+        };
+        let refused = |why: &str| {
+            let error = go_on().err().unwrap_or_else(|| panic!("{reads}: {why}"));
+            let file = open.display().to_string();
+            assert!(error.contains(&file) && error.contains("is not that of the snapshot"));
+            error
+        };
+        // Of the same length and time: what was read is something else.
+        put(open, &content.replace('0', "1"), begun);
+        assert!(refused("same size").contains("what was read of it last"));
+        // Of the same length.
+        put(open, content, begun + Duration::from_nanos(1_000));
+        assert!(refused("same size, later").contains("at another time"));
+        put(open, &content[..content.len() / 2], begun);
+        assert!(refused("cut").contains("another length"));
+        reset();
+        assert!(go_on().is_ok());
+    }
+    // In the first file, and the two change places; or the second, which nobody has opened, is another.
+    reset();
+    let position = read(&text, split(), None, 100, 100, &mut Seen::default());
+    put(&one, &second, begun);
+    put(&two, &first, begun);
+    let mut part = TestPart::open(&text, split(), Some(position.clone())).unwrap();
+    let error = block_on(part.read(10)).err().unwrap().to_string();
+    assert!(error.contains(one.to_str().unwrap()), "{error}");
+    reset();
+    put(&two, &second[1..], begun);
+    let error = TestPart::open(&text, split(), Some(position))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains(two.to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn a_file_of_another_part_that_has_changed_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["one.txt", "two.txt"] {
+        fs::write(folder.path().join(name), "line\n".repeat(20_000)).unwrap();
+    }
+    let text = Text::lines(folder.path().join("*.txt").display().to_string());
+    let text = text.min_split_bytes(1);
+    let split = || text.split(2).unwrap().remove(0);
+    let position = read(&text, split(), None, 10, 10, &mut Seen::default());
+    assert!(TestPart::open(&text, split(), Some(position.clone())).is_ok());
+    fs::write(folder.path().join("two.txt"), "LINE\n".repeat(20_000)).unwrap();
+    let error = TestPart::open(&text, split(), Some(position))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("in another part"), "{error}");
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn build<G: Grouped>(world: &World, change: Change) -> BuiltPipeline {
             .write("WriteGroups", rows());
         let gathered = match change {
             Change::NoStateful => pairs.map("Instead", |(key, n)| format!("{key} {n}")),
-            Change::Cell => pairs.par_do_stateful("Gather", |cells| Gather::<f64> {
+            Change::Cell => pairs.par_do_stateful("Gather", |cells| Gather::<u32> {
                 numbers: cells.bag("numbers"),
                 end: cells.event_timer("end"),
             }),
@@ -354,7 +354,7 @@ fn what_would_give_nonsense_is_refused() {
     is_refused::<Plain>(Change::NoStateful, &[gone, "put it back"]);
     let values = "'Group/Group': its values was Plain, and is Strict";
     is_refused::<Strict>(Change::Grouped, &[values, "mark", "#[serde(default)]"]);
-    let cell = "'Gather/Process': its cell 'numbers' was Vec<u64>, and is Vec<f64>";
+    let cell = "'Gather/Process': its cell 'numbers' was Vec<u64>, and is Vec<u32>";
     is_refused::<Plain>(Change::Cell, &[cell]);
 }
 

@@ -21,6 +21,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// A folder for the warehouse and the results of runs.
 pub struct Place {
     folder: TempDir,
+    /// The dead letters are compressed.
+    gzip: bool,
 }
 
 /// How a run ended.
@@ -44,7 +46,16 @@ pub struct Running {
 impl Place {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Place { folder }
+        Place {
+            folder,
+            gzip: false,
+        }
+    }
+
+    /// Has the dead letters compressed.
+    pub fn with_gzip(mut self) -> Self {
+        self.gzip = true;
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -72,7 +83,8 @@ impl Place {
     }
 
     pub fn dead_letter_output(&self) -> PathBuf {
-        self.path().join("dead.ndjson")
+        let end = if self.gzip { ".gz" } else { "" };
+        self.path().join(format!("dead.ndjson{end}"))
     }
 
     /// Writes a file into the folder, and returns its path as text.
@@ -119,7 +131,15 @@ impl Place {
 
     /// The dead letters, in the order of their text: workers write them in any order.
     pub fn letters(&self) -> Vec<serde_json::Value> {
-        let text = fs::read_to_string(self.dead_letter_output()).unwrap();
+        let file = fs::File::open(self.dead_letter_output()).unwrap();
+        let mut text = String::new();
+        if self.gzip {
+            let mut unpacked = flate2::read::MultiGzDecoder::new(file);
+            unpacked.read_to_string(&mut text).unwrap();
+        } else {
+            let mut file = file;
+            file.read_to_string(&mut text).unwrap();
+        }
         assert!(text.is_empty() || text.ends_with('\n'));
         let letters = text.lines().map(|line| serde_json::from_str(line).unwrap());
         let mut letters: Vec<serde_json::Value> = letters.collect();
@@ -181,7 +201,8 @@ impl Place {
     pub fn assert_no_parts(&self) {
         let names = fs::read_dir(self.path()).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let left: Vec<String> = names.filter(|name| name.contains(".part")).collect();
+        let is_left = |name: &String| name.contains(".part") || name.ends_with(".kept");
+        let left: Vec<String> = names.filter(is_left).collect();
         assert!(left.is_empty(), "{left:?}");
     }
 

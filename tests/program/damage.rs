@@ -32,13 +32,13 @@ fn killed(place: &Place) -> (Vec<PathBuf>, String) {
     (snapshots(&place.state()), input)
 }
 
-/// Runs on until three snapshots and more rows are there, and kills it.
+/// Runs on until three snapshots and more rows are there, and kills it; at a pace at which it is far from its end.
 fn run_on(place: &Place, input: &str, state: &Path, rows: i64) {
     let mut running = place.start(&[
         "--input",
         input,
         "--publish_interval",
-        "5ms",
+        "20ms",
         "--snapshot_interval",
         "50ms",
         "--state_dir",
@@ -133,7 +133,7 @@ fn behind_an_older_copy_of_the_folder_nothing_is_lost() {
     let (snapshots, input) = killed(&place);
     let backup = place.path().join("backup");
     copy(&place.state(), &backup);
-    run_on(&place, &input, &place.state(), place.base_rows() + 100);
+    run_on(&place, &input, &place.state(), place.base_rows() + 20);
     copy(&backup, &place.state());
     let ended = place.finish(&["--input", &input]);
     assert_eq!(ended.resumed(), Some(epoch(&snapshots[2])));
@@ -146,7 +146,7 @@ fn behind_a_copy_of_the_folder_that_went_further_nothing_is_lost() {
     let (snapshots, input) = killed(&place);
     let other = place.path().join("other");
     copy(&place.state(), &other);
-    run_on(&place, &input, &other, place.base_rows() + 100);
+    run_on(&place, &input, &other, place.base_rows() + 20);
     let ended = place.finish(&["--input", &input]);
     assert_eq!(ended.resumed(), Some(epoch(&snapshots[2])));
     assert_whole(&place, &ended);
@@ -167,6 +167,33 @@ fn if_no_snapshot_is_whole_the_run_is_refused_and_nothing_is_touched() {
         ended.assert_failed(1, &["--state_dir: no snapshot in ", "is whole", newest]);
         assert!(snapshots.iter().all(|path| path.exists()));
         assert!(place.tables() == before);
+    }
+}
+
+#[test]
+fn a_start_that_is_refused_for_its_snapshots_makes_no_warehouse() {
+    let place = Place::new();
+    let state = place.path().join("elsewhere");
+    let state_dir = state.to_str().unwrap();
+    let mut running = place.start(&["--publish_interval", "5ms", "--state_dir", state_dir]);
+    running.wait_for("a row", || place.base_rows() > 0);
+    running.kill();
+    let other = Place::new();
+    other
+        .run(&["--state_dir", state_dir])
+        .assert_failed(1, &["its --warehouse is ", "and now it is"]);
+    assert!(!other.warehouse().exists());
+    for path in snapshots(&state) {
+        fs::write(path, "damaged").unwrap();
+    }
+    let refused = other.run(&["--state_dir", state_dir]);
+    refused.assert_failed(1, &["--state_dir: no snapshot in "]);
+    assert!(!other.warehouse().exists());
+    // A flag that would be of no use.
+    for flag in [["--snapshot_interval", "1s"], ["--snapshot_bytes", "1MiB"]] {
+        let refused = other.run(&["--streaming", "false", flag[0], flag[1]]);
+        refused.assert_failed(1, &[flag[0], "give that as well"]);
+        assert!(!other.warehouse().exists());
     }
 }
 

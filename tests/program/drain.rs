@@ -53,6 +53,28 @@ fn a_running_job_is_told_and_waited_for() {
 }
 
 #[test]
+fn a_job_that_does_not_end_is_waited_for_so_long_and_no_longer() {
+    let place = Place::new();
+    let mut running = place.start(&["--publish_interval", "5ms"]);
+    running.wait_for("300 rows", || place.base_rows() >= 300);
+    running.signal("-STOP");
+    let pid = running.id();
+    let drain = place.start(&["--drain", "--drain_timeout", "1s"]);
+    let drain = drain.end_within(SOON);
+    let waits = format!("waiting for the job (pid {pid}) to end, 1s at most");
+    let gives_up = format!("the job (pid {pid}) was told, and has not ended within 1s");
+    drain.assert_failed(1, &[&waits, &gives_up, "--drain_timeout"]);
+    // It was told all the same, and somebody who waits on hears of its end.
+    let drain = place.start(&["--drain"]);
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal("-CONT");
+    let drain = drain.end_within(SOON);
+    assert_eq!(drain.code, Some(0), "{}", drain.stderr);
+    let ended = running.end_within(SOON);
+    assert_drained(&place, &ended);
+}
+
+#[test]
 fn a_job_that_waits_for_its_input_is_drained_by_the_signal() {
     let place = Place::new();
     let (mut running, mut stdin) = fed(&place, &[]);

@@ -1,4 +1,7 @@
-//! `kill -9` at any moment, again and again: in the end nothing is lost, and nothing there twice.
+//! `kill -9` at any moment, again and again, and sometimes Ctrl-C: in the end nothing is lost, and nothing there twice.
+//!
+//! Each case draws its input (with or without lines that are no events), whether it goes through the topic, whether the
+//! dead letters are compressed, and for each life the workers, the time between snapshots, and how and when it ends.
 //!
 //! `KILLS` is the number of cases, 20 if it is not set; `KILL_SEED` what they are drawn from. The moments are drawn, but
 //! what the program is doing then is up to the machine: a case may fail that passed before.
@@ -30,7 +33,12 @@ struct Whole {
     input: String,
     bad: Vec<String>,
     tables: [Vec<Vec<Value>>; 3],
+    /// How many times as long as on an idle machine it took: lives are given so much more time.
+    slower: u64,
 }
+
+/// What a whole run takes on an idle machine, in milliseconds.
+const USUAL: u128 = 300;
 
 impl Whole {
     fn of(dirty: bool) -> Self {
@@ -44,7 +52,9 @@ impl Whole {
         }
         let place = Place::new();
         let file = place.file("in.json", &input);
+        let begun = Instant::now();
         place.finish(&["--input", &file, "--streaming", "false"]);
+        let slower = u64::try_from(begun.elapsed().as_millis() / USUAL).unwrap();
         let tables = place.tables();
         assert_eq!(tables.each_ref().map(Vec::len), [1401, 400, 400]);
         Whole {
@@ -52,11 +62,13 @@ impl Whole {
             input,
             bad,
             tables,
+            slower: slower.max(1),
         }
     }
 
     #[track_caller]
-    fn assert_same(&self, place: &Place, ended: &Ended) {
+    fn assert_same(&self, place: &Place, ended: &Ended, streaming: bool) {
+        place.assert_no_parts();
         assert_eq!(place.csv(), EXPECTED);
         assert!(place.tables() == self.tables, "the tables differ");
         let letters = place.letters();
@@ -71,8 +83,10 @@ impl Whole {
         assert_eq!(ended.count("dropped as late"), 0);
         // The publisher goes on behind the last line that is in the snapshot.
         assert_eq!(ended.count("duplicates dropped"), 0);
-        let delivered = ended.count("delivered by the topic since the start");
-        assert_eq!(ended.count("acknowledged since the start"), delivered);
+        if streaming {
+            let delivered = ended.count("delivered by the topic since the start");
+            assert_eq!(ended.count("acknowledged since the start"), delivered);
+        }
     }
 }
 
@@ -84,6 +98,7 @@ fn original(letter: &serde_json::Value) -> String {
 #[derive(Default)]
 struct Tally {
     killed: AtomicU64,
+    stopped: AtomicU64,
     resumed: AtomicU64,
     ended_before: AtomicU64,
 }
@@ -91,13 +106,20 @@ struct Tally {
 /// A case: killed so many times, and then run to the end.
 fn case(whole: &Whole, seed: u64, tally: &Tally) {
     let mut draw = Rand64::new(u128::from(seed));
-    let place = Place::new();
+    let (streaming, gzip) = (draw.rand_range(0..4) > 0, draw.rand_range(0..3) == 0);
+    let place = if gzip {
+        Place::new().with_gzip()
+    } else {
+        Place::new()
+    };
+    let (state, streams) = (place.state(), streaming.to_string());
+    let state = state.to_str().unwrap();
     let input = place.file("in.json", &whole.input);
     let kills = draw.rand_range(1..5);
     // At a pace in the middle of which most kills come, and at full speed: at the beginning and the end.
     let (pace, longest) = [("1ms", 1_200_000), ("0ms", 500_000)][draw.rand_range(0..2) as usize];
     let mut story = format!(
-        "KILL_SEED={seed} KILLS=1 (dirty: {}, pace {pace})",
+        "KILL_SEED={seed} KILLS=1 (dirty: {}, pace {pace}, streaming: {streaming}, gzip: {gzip})",
         whole.dirty
     );
     let mut known = None;
@@ -114,7 +136,8 @@ fn case(whole: &Whole, seed: u64, tally: &Tally) {
         known = before;
         let workers = draw.rand_range(1..5).to_string();
         let interval = ["5ms", "20ms", "60ms", "250ms"][draw.rand_range(0..4) as usize];
-        let after = Duration::from_micros(draw.rand_range(0..longest));
+        let after = Duration::from_micros(draw.rand_range(0..longest * whole.slower));
+        let stops = draw.rand_range(0..5) == 0;
         story.push_str(&format!(
             "\n  life {life}: {workers} workers, a snapshot every {interval}, after {before:?}"
         ));
@@ -127,9 +150,16 @@ fn case(whole: &Whole, seed: u64, tally: &Tally) {
             &workers,
             "--snapshot_interval",
             interval,
+            "--state_dir",
+            state,
+            "--streaming",
+            &streams,
         ];
         let running = place.start(&flags);
-        let ended = if life < kills {
+        let ended = if life < kills && stops {
+            story.push_str(&format!(", stopped after {after:?}"));
+            stopped(running, after)
+        } else if life < kills {
             story.push_str(&format!(", killed after {after:?}"));
             killed(running, after)
         } else {
@@ -145,6 +175,17 @@ fn case(whole: &Whole, seed: u64, tally: &Tally) {
                 // It may not have come to say so.
                 assert!(told.is_none() || told == before.map(|b| b.0), "{story}");
             }
+            Some(130) if life < kills && stops => {
+                tally.stopped.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(told, before.map(|b| b.0), "{story}");
+                let (_, messages) = place.unfinished().unwrap();
+                let new = messages - before.map_or(0, |b| b.1);
+                if streaming {
+                    // Exactly what is in the last snapshot, and was not in the one before this life.
+                    let acknowledged = ended.count("acknowledged since the start");
+                    assert_eq!(acknowledged, new, "{story}\n{}", ended.stdout);
+                }
+            }
             Some(code) => {
                 let said = format!("{}{}", ended.stdout, ended.stderr);
                 assert_eq!(code, 0, "{story}\n{said}");
@@ -154,12 +195,19 @@ fn case(whole: &Whole, seed: u64, tally: &Tally) {
                     known = None;
                 } else {
                     println!("{story}");
-                    whole.assert_same(&place, &ended);
+                    whole.assert_same(&place, &ended, streaming);
                 }
             }
         }
     }
     assert_eq!(place.unfinished(), None);
+}
+
+/// One that does not hear the signal yet dies of it.
+fn stopped(running: Running, after: Duration) -> Ended {
+    thread::sleep(after);
+    running.interrupt();
+    running.end()
 }
 
 fn killed(running: Running, after: Duration) -> Ended {
@@ -195,10 +243,15 @@ fn killed_at_any_moment_it_goes_on_and_nothing_is_lost_or_there_twice() {
             .flat_map(|t| t.join().unwrap())
             .collect()
     });
-    let [killed, resumed, ended] =
-        [&tally.killed, &tally.resumed, &tally.ended_before].map(|n| n.load(Ordering::Relaxed));
+    let [killed, stopped, resumed, ended] = [
+        &tally.killed,
+        &tally.stopped,
+        &tally.resumed,
+        &tally.ended_before,
+    ]
+    .map(|n| n.load(Ordering::Relaxed));
     println!(
-        "{cases} cases in {:?}: {killed} kills, {resumed} lives that went on, {ended} that ended before they were killed",
+        "{cases} cases in {:?}: {killed} kills, {stopped} stops, {resumed} lives that went on, {ended} that ended before they were killed",
         begun.elapsed()
     );
     assert!(failed.is_empty(), "of {cases}: {failed:?}");

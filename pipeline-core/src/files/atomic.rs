@@ -1,10 +1,11 @@
 //! Writes a file that appears under its name when it is complete, never half.
 
 mod kept;
+mod left;
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process,
@@ -16,6 +17,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use kept::SavedFile;
+use left::create_new;
 
 use super::{Compression, FileError};
 
@@ -29,7 +31,7 @@ pub struct FilePosition(u64);
 /// Writes to a temporary file in the folder of the final one, and renames it when all is written.
 ///
 /// The temporary name is `.NAME.PROCESS-NUMBER.part`; it is removed when the value is dropped without a commit. Only a
-/// process that is killed leaves one behind: such a file is rubbish.
+/// process that is killed leaves one behind, for [`remove_left_behind`](AtomicFile::remove_left_behind).
 ///
 /// To write a batch that may have to be tried again, note the [`position`](AtomicFile::position) before it and
 /// [`truncate_to`](AtomicFile::truncate_to) it after a failure.
@@ -318,10 +320,6 @@ fn target(path: &Path) -> Result<(PathBuf, String), FileError> {
         }
         None => Err(refused("it has no file name")),
     }
-}
-
-fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 /// Returns a name that no other file of this process has.

@@ -105,7 +105,7 @@ impl Compression {
     }
 
     /// Tells whether a file with this name is to be written as gzip.
-    pub(super) fn writes_gzip(self, path: &Path) -> Result<bool, FileError> {
+    pub(crate) fn writes_gzip(self, path: &Path) -> Result<bool, FileError> {
         let packing = match self {
             Compression::Auto => Packing::named(path),
             Compression::Uncompressed => Packing::Plain,

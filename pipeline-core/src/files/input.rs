@@ -5,6 +5,7 @@ use std::{
     fs::{File, Metadata},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use super::{
@@ -28,6 +29,34 @@ impl Input {
             Input::Stdin => Ok(0),
             Input::File(path) => Ok(metadata(path)?.len()),
         }
+    }
+
+    /// Returns the length, and a number that follows from it and from when the input was modified last.
+    pub(crate) fn look(&self) -> Result<(u64, u32), FileError> {
+        let Input::File(path) = self else {
+            return Ok((0, 0));
+        };
+        let metadata = metadata(path)?;
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&metadata.len().to_le_bytes());
+        let modified = metadata.modified().ok();
+        if let Some(since) = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()) {
+            hasher.update(&since.as_nanos().to_le_bytes());
+        }
+        Ok((metadata.len(), hasher.finalize()))
+    }
+
+    /// Returns the checksum of the bytes before `at`, so many at most; `None` if they cannot be read.
+    pub(crate) fn checksum_before(&self, at: u64, most: u64) -> Option<u32> {
+        let Input::File(path) = self else {
+            return None;
+        };
+        let mut file = File::open(path).ok()?;
+        let length = at.min(most);
+        file.seek(SeekFrom::Start(at - length)).ok()?;
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        file.read_exact(&mut bytes).ok()?;
+        Some(crc32fast::hash(&bytes))
     }
 
     /// Tells whether a read may wait for somebody who writes: it is no regular file.

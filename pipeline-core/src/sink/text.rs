@@ -14,12 +14,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use self::csv::Csv;
-use self::epochs::Parts;
+use self::epochs::{Parts, Taken};
 pub use self::format::{DeadLetters, Format, Json, Lines};
 pub use writer::TextWriter;
 
 use super::{Promise, Recovery, Sink};
-use crate::coder::Element;
+use crate::coder::{Element, short_name};
 use crate::dead_letter::BadRecord;
 use crate::error::Result;
 use crate::files::{AtomicFile, Compression};
@@ -32,7 +32,8 @@ use crate::files::{AtomicFile, Compression};
 ///
 /// - All or nothing: the files have temporary names until the run has succeeded, or was stopped in
 ///   good order. A run that fails leaves none, and the files of an earlier run as they were.
-///   Only a process that is killed leaves temporary files behind (`.NAME.PROCESS-NUMBER.part`).
+///   Only a process that is killed leaves temporary files behind (`.NAME.PROCESS-NUMBER.part`), until
+///   the next run that writes the same output.
 /// - Exactly once within the run: a batch that is tried again replaces what the attempt before
 ///   wrote.
 /// - A source that acknowledges is told that elements are committed before the files are there:
@@ -40,6 +41,8 @@ use crate::files::{AtomicFile, Compression};
 ///   the temporary files (`.NAME.PROCESS-NUMBER-PART.part`) stay when the process is killed, and the
 ///   next run goes on with them, whatever the number of its workers; a part that has lost its worker
 ///   becomes a shard of its own. A run that is stopped publishes copies of what there is by then.
+///   If the snapshots are lost, these files stay (beside `.NAME.PROCESS-NUMBER.kept`), and each run
+///   that writes the same output names them on standard error: what they hold may be nowhere else.
 /// - A file is there even if no element came.
 /// - Two sinks of one file are refused when the pipeline is built. Paths are compared as they are
 ///   written, made absolute: two names of one file through links are not seen.
@@ -68,6 +71,8 @@ pub struct TextSink<T> {
     sharded: bool,
     compression: Compression,
     format: Arc<dyn Fn() -> Box<dyn Format<T>> + Send + Sync>,
+    /// The name of the format, in snapshots.
+    shown_as: String,
     /// What is written in this run.
     parts: Parts,
 }
@@ -160,6 +165,7 @@ impl<T> TextSink<T> {
             sharded: true,
             compression: Compression::Auto,
             format: Arc::new(move || Box::new(format())),
+            shown_as: short_name::<F>(),
             parts: Arc::default(),
         }
     }
@@ -197,6 +203,7 @@ impl<T: Element> Sink for TextSink<T> {
     type Writer = TextWriter<T>;
 
     fn open(&self, worker: usize) -> Result<TextWriter<T>> {
+        self.tidy()?;
         let file = AtomicFile::create(self.path(""), self.compression)?;
         let parts = Arc::clone(&self.parts);
         Ok(TextWriter::new((self.format)(), worker, file, parts, None))
@@ -214,9 +221,12 @@ impl<T: Element> Sink for TextSink<T> {
         self.recover_parts(last)
     }
 
+    async fn commit(&self, _epoch: u64, _prepared: Vec<Vec<u8>>) -> Result<()> {
+        self.mark_parts()
+    }
+
     async fn suspend(&self) -> Result<()> {
-        let (parts, _) = self.take_parts();
-        Ok(self.publish_copies(parts)?)
+        Ok(self.publish_copies(self.take_parts().parts)?)
     }
 
     fn exclusive_path(&self) -> Option<PathBuf> {
@@ -227,11 +237,21 @@ impl<T: Element> Sink for TextSink<T> {
     }
 
     async fn finish(&self, succeeded: bool) -> Result<()> {
-        let (parts, published) = self.take_parts();
-        match published {
-            Some(tag) => self.end_published(parts, &tag),
-            None if succeeded => Ok(self.publish(parts)?),
-            None => Ok(()),
+        let Taken {
+            parts,
+            tag,
+            published,
+        } = self.take_parts();
+        match tag {
+            Some(tag) if published => self.end_published(parts, &tag),
+            tag if succeeded => {
+                self.publish(parts)?;
+                if let Some(tag) = tag {
+                    AtomicFile::unmark(&self.path(""), &tag);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 }

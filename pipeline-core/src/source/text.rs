@@ -27,7 +27,8 @@ use crate::pipeline::Pipeline;
 /// - It is bounded. Files of at least [`min_split_bytes`](Text::min_split_bytes) are read by several
 ///   workers at once, each its ranges of bytes; what is compressed, and standard input, by one.
 /// - A run reads every line exactly once; the next run reads all of them again. One that resumes from
-///   a snapshot goes on behind the last line of it; for that the files must be what they were. What is
+///   a snapshot goes on behind the last line of it; for that the files must be what they were: they are
+///   known by their names, lengths and times, and by the 64 KiB that were read last. What is
 ///   compressed is read from its beginning again. Standard input and pipes cannot be resumed.
 /// - Transform counters: `stripped_crs`, `boms`, `blank_lines` (if they are skipped).
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crc32fast::Hasher;
 
+use super::left::{for_each_entry, lock};
 use super::{
     AtomicFile, FileError, FilePosition, create_new, short_name, sync_folder, target, unique_number,
 };
@@ -103,6 +104,15 @@ impl AtomicFile {
         let failed = |e| FileError::new("go on with", &temporary, e);
         let file = OpenOptions::new().read(true).write(true).open(&temporary);
         let file = file.map_err(failed)?;
+        if !lock(&file).map_err(failed)? {
+            let kind = io::ErrorKind::WouldBlock;
+            return Err(FileError::because(
+                "go on with",
+                &temporary,
+                kind,
+                "another run is writing it",
+            ));
+        }
         let length = file.metadata().map_err(failed)?.len();
         if length < position.0 {
             let why = format!(
@@ -201,20 +211,12 @@ fn checksum_of(file: impl Read, length: u64) -> io::Result<Hasher> {
     }
 }
 
-/// Names the temporary files with a tag. A folder that cannot be read has none that could be found.
+/// Names the temporary files with a tag.
 fn for_each_tagged(target: &Path, name: &str, tag: &str, mut each: impl FnMut(&str)) {
     let beginning = format!("{}-", short_name(name, tag));
-    let folder = target.parent().filter(|f| !f.as_os_str().is_empty());
-    let Ok(entries) = fs::read_dir(folder.unwrap_or(Path::new("."))) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let found = entry.file_name();
-        if let Some(found) = found.to_str()
-            && found.starts_with(&beginning)
-            && found.ends_with(".part")
-        {
+    for_each_entry(target, |found| {
+        if found.starts_with(&beginning) && found.ends_with(".part") {
             each(found);
         }
-    }
+    });
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::TextSink;
-use super::writer::{Part, TextWriter};
+use super::writer::{InEpochs, Part, TextWriter};
 use crate::coder::{Element, decode, encode_to};
 use crate::error::{Error, Result};
 use crate::files::{AtomicFile, FilePosition, SavedFile};
@@ -27,6 +27,17 @@ pub(super) struct Written {
     names: Option<Names>,
     /// The life before had begun to publish; that was done to the end, and nothing may follow.
     published: bool,
+    /// What others have left behind has been removed.
+    is_tidy: bool,
+}
+
+/// All parts of a run that ends.
+pub(super) struct Taken {
+    pub(super) parts: Vec<Part>,
+    /// What their names have in common, in a run with snapshots.
+    pub(super) tag: Option<String>,
+    /// They were published by the life before.
+    pub(super) published: bool,
 }
 
 /// The tag of the names, and the next number behind it. A number is not given twice: the last snapshot of a run that
@@ -34,6 +45,8 @@ pub(super) struct Written {
 struct Names {
     tag: String,
     next: usize,
+    /// A snapshot that names the parts has been committed, and the tag bears the mark of it.
+    marked: bool,
     /// Of a life before, the parts that its last snapshot names, until the others are removed: not before a writer is
     /// opened, since a run that is refused must leave all as it was.
     named: Option<Vec<String>>,
@@ -48,6 +61,9 @@ pub(super) struct Saved {
     pub(super) position: FilePosition,
     #[serde(default)]
     pub(super) checksum: Option<u32>,
+    /// What its records are shown as, and whether that is compressed; what earlier programs saved does not say.
+    #[serde(default)]
+    pub(super) format: Option<String>,
     pub(super) records_at: Option<FilePosition>,
     pub(super) fields: usize,
 }
@@ -65,6 +81,28 @@ impl Written {
         Ok(bytes)
     }
 
+    /// Removes what processes have left behind that were killed, once; warns of what a snapshot may need that is not the
+    /// one of this run.
+    pub(super) fn tidy(&mut self, path: &Path) -> Result<()> {
+        if std::mem::replace(&mut self.is_tidy, true) {
+            return Ok(());
+        }
+        let mut needed = AtomicFile::remove_left_behind(path)?;
+        if let Some(names) = &self.names {
+            let own = format!(".{}-", names.tag);
+            needed.retain(|name| !name.contains(&own));
+        }
+        if !needed.is_empty() {
+            eprintln!(
+                "warning: beside {} is what another run has written there that has not ended: {}; end that run, or \
+                 remove it if its snapshots are gone",
+                path.display(),
+                needed.join(", ")
+            );
+        }
+        Ok(())
+    }
+
     /// Removes what the life before had begun behind its last snapshot, once.
     fn remove_others(&mut self, path: &Path) -> Result<()> {
         if let Some(names) = &mut self.names
@@ -78,42 +116,65 @@ impl Written {
 }
 
 impl<T> TextSink<T> {
+    /// Removes what killed processes have left behind, once a run.
+    pub(super) fn tidy(&self) -> Result<()> {
+        let path = self.path("");
+        self.lock().tidy(&path)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Written> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands out all parts; nothing of the run is left. If they were published by the life before,
-    /// the tag of their names comes with them.
-    pub(super) fn take_parts(&self) -> (Vec<Part>, Option<String>) {
+    /// Hands out all parts; nothing of the run is left.
+    pub(super) fn take_parts(&self) -> Taken {
         let written = std::mem::take(&mut *self.lock());
-        let names = written.names.filter(|_| written.published);
         let waiting = written.waiting.into_values().map(|(part, _)| part);
-        let parts = written.closed.into_iter().chain(waiting).collect();
-        (parts, names.map(|names| names.tag))
+        Taken {
+            parts: written.closed.into_iter().chain(waiting).collect(),
+            tag: written.names.map(|names| names.tag),
+            published: written.published,
+        }
     }
 }
 
 impl<T: Element> TextSink<T> {
+    /// Names what the files hold.
+    fn format_name(&self) -> Result<String> {
+        let gzip = self.compression.writes_gzip(&self.path(""))?;
+        Ok(format!(
+            "{}{}",
+            self.shown_as,
+            if gzip { ", gzip" } else { "" }
+        ))
+    }
+
     /// Opens the part of a worker, or goes on with it.
     pub(super) fn open_part(&self, worker: usize) -> Result<TextWriter<T>> {
         let (format, parts) = ((self.format)(), Arc::clone(&self.parts));
         let mut written = self.lock();
         let path = self.path("");
         written.remove_others(&path)?;
+        written.tidy(&path)?;
         if let Some((part, saved)) = written.waiting.remove(&worker) {
-            return TextWriter::resumed(format, part, saved, parts);
+            return TextWriter::resumed(format, self.format_name()?, part, saved, parts);
         }
         let names = match &mut written.names {
             Some(names) => names,
             none => none.insert(Names {
                 tag: AtomicFile::new_tag(&path)?,
                 next: 0,
+                marked: false,
                 named: None,
             }),
         };
         let tag = names.tag.clone();
         let file = AtomicFile::create_tagged(&path, self.compression, &tag, &mut names.next)?;
-        Ok(TextWriter::new(format, worker, file, parts, Some(tag)))
+        let epochs = InEpochs {
+            tag,
+            format: self.format_name()?,
+        };
+        Ok(TextWriter::new(format, worker, file, parts, Some(epochs)))
     }
 
     /// Goes on with the parts where the snapshot was taken; publishes them if the run had ended.
@@ -145,6 +206,7 @@ impl<T: Element> TextSink<T> {
         let names = Names {
             tag,
             next: next.map_or(0, |number| number + 1),
+            marked: false,
             named: Some(named),
         };
         let is_there = |saved: &Saved| AtomicFile::is_there(&path, &saved.name);
@@ -167,8 +229,21 @@ impl<T: Element> TextSink<T> {
             waiting,
             names: Some(names),
             published: false,
+            is_tidy: false,
         };
+        self.mark_parts()?;
         Ok(0)
+    }
+
+    /// Marks the parts, once: a snapshot that names them has been committed, and what they hold may have been
+    /// acknowledged. Before, they are rubbish to any other run.
+    pub(super) fn mark_parts(&self) -> Result<()> {
+        let mut written = self.lock();
+        if let Some(names) = written.names.as_mut().filter(|names| !names.marked) {
+            AtomicFile::mark(&self.path(""), &names.tag)?;
+            names.marked = true;
+        }
+        Ok(())
     }
 
     /// Ends a run whose output the life before had begun to publish: there is nothing more.
@@ -182,6 +257,7 @@ impl<T: Element> TextSink<T> {
         }
         drop(parts);
         AtomicFile::remove_tagged(&self.path(""), tag, &[])?;
+        AtomicFile::unmark(&self.path(""), tag);
         Ok(())
     }
 
@@ -191,6 +267,14 @@ impl<T: Element> TextSink<T> {
             position: saved.position,
             checksum: saved.checksum,
         };
+        let format = self.format_name()?;
+        if let Some(was) = saved.format.as_ref().filter(|was| **was != format) {
+            return Err(Error::option(format!(
+                "{} was written as {was}, and is to go on as {format}: give snapshot {epoch} the sink that it had, or \
+                 begin anew with another folder for snapshots",
+                self.path("").display()
+            )));
+        }
         let file = AtomicFile::resume(&self.path(""), self.compression, &part);
         let file = file.map_err(|error| {
             Error::connector(format!(

@@ -31,8 +31,14 @@ pub struct TextWriter<T> {
     /// Gone when the writer was closed.
     part: Option<Part>,
     parts: Parts,
-    /// Whether it writes in epochs, under names with that tag.
-    tag: Option<String>,
+    epochs: Option<InEpochs>,
+}
+
+/// How a part is named, and what it says in snapshots of its format.
+#[derive(Clone)]
+pub(super) struct InEpochs {
+    pub(super) tag: String,
+    pub(super) format: String,
 }
 
 impl<T> TextWriter<T> {
@@ -41,7 +47,7 @@ impl<T> TextWriter<T> {
         worker: usize,
         file: AtomicFile,
         parts: Parts,
-        tag: Option<String>,
+        epochs: Option<InEpochs>,
     ) -> Self {
         let part = Part {
             worker,
@@ -56,13 +62,14 @@ impl<T> TextWriter<T> {
             sequence: 0,
             part: Some(part),
             parts,
-            tag,
+            epochs,
         }
     }
 
     /// Goes on with a part of an earlier life.
     pub(super) fn resumed(
         mut format: Box<dyn Format<T>>,
+        format_name: String,
         part: Part,
         saved: Saved,
         parts: Parts,
@@ -77,7 +84,10 @@ impl<T> TextWriter<T> {
             sequence: 0,
             part: Some(part),
             parts,
-            tag: Some(saved.tag),
+            epochs: Some(InEpochs {
+                tag: saved.tag,
+                format: format_name,
+            }),
         })
     }
 
@@ -129,7 +139,7 @@ impl<T: Element> Writer<T> for TextWriter<T> {
     }
 
     async fn prepare(&mut self, _epoch: u64) -> Result<Vec<u8>> {
-        let Some(tag) = self.tag.clone() else {
+        let Some(InEpochs { tag, format }) = self.epochs.clone() else {
             return Ok(Vec::new());
         };
         self.settle()?;
@@ -151,6 +161,7 @@ impl<T: Element> Writer<T> for TextWriter<T> {
             checksum,
             records_at: part.records_at,
             fields: self.format.fields(),
+            format: Some(format),
         };
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.encode(saved)

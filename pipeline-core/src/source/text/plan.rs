@@ -8,13 +8,19 @@ const BYTES_PER_FILE: u64 = 16 * 1024;
 
 /// A part of a [`Text`](super::Text): ranges of files, to be read one after the other.
 #[derive(Debug)]
-pub struct TextSplit(pub(super) Vec<Share>);
+pub struct TextSplit {
+    pub(super) shares: Vec<Share>,
+    /// A number that follows from the names, lengths and times of all files of the source.
+    pub(super) files: u32,
+}
 
 /// A range of an input.
 #[derive(Debug)]
 pub(super) struct Share {
     pub(super) input: Input,
     pub(super) range: FileRange,
+    /// A number that follows from the length and the time of the file.
+    pub(super) stamp: u32,
 }
 
 /// Makes about `desired` splits of about the same size: large files are divided, small ones put
@@ -26,15 +32,20 @@ pub(super) fn plan(
     min_bytes: u64,
 ) -> Result<Vec<TextSplit>> {
     let mut sized = Vec::with_capacity(inputs.len());
+    let mut files = crc32fast::Hasher::new();
     for input in inputs {
-        let length = input.length()?;
-        sized.push((input, length));
+        let (length, stamp) = input.look()?;
+        files.update(input.to_string().as_bytes());
+        files.update(&stamp.to_le_bytes());
+        sized.push((input, length, stamp));
     }
-    let total: u64 = sized.iter().map(|(_, length)| cost(*length)).sum();
+    let files = files.finalize();
+    let of = |shares| TextSplit { shares, files };
+    let total: u64 = sized.iter().map(|(_, length, _)| cost(*length)).sum();
     let target = total.div_ceil(desired.max(1) as u64).max(min_bytes).max(1);
     let mut splits = Vec::new();
     let (mut split, mut split_cost) = (Vec::new(), 0);
-    for (input, length) in sized {
+    for (input, length, stamp) in sized {
         let parts = match length.div_ceil(target) {
             0 | 1 => vec![FileRange::ALL],
             parts => ranges(&input, compression, parts, min_bytes)?,
@@ -42,15 +53,19 @@ pub(super) fn plan(
         let part_cost = cost(length / parts.len() as u64);
         for range in parts {
             if !split.is_empty() && split_cost + part_cost > target {
-                splits.push(TextSplit(std::mem::take(&mut split)));
+                splits.push(of(std::mem::take(&mut split)));
                 split_cost = 0;
             }
             let input = input.clone();
-            split.push(Share { input, range });
+            split.push(Share {
+                input,
+                range,
+                stamp,
+            });
             split_cost += part_cost;
         }
     }
-    splits.extend((!split.is_empty()).then_some(TextSplit(split)));
+    splits.extend((!split.is_empty()).then(|| of(split)));
     Ok(splits)
 }
 
@@ -74,7 +89,7 @@ mod tests {
         }
         let inputs = expand(&format!("{}/*", folder.path().display())).unwrap();
         let splits = plan(inputs, Compression::Auto, desired, min_bytes).unwrap();
-        splits.iter().map(|split| split.0.len()).collect()
+        splits.iter().map(|split| split.shares.len()).collect()
     }
 
     #[test]
@@ -97,6 +112,6 @@ mod tests {
     fn standard_input_is_one_split() {
         let splits = plan(vec![Input::Stdin], Compression::Auto, 8, 1).unwrap();
         assert_eq!(splits.len(), 1);
-        assert_eq!(splits[0].0[0].range, FileRange::ALL);
+        assert_eq!(splits[0].shares[0].range, FileRange::ALL);
     }
 }

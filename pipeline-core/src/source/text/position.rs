@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Share;
+use super::plan::{Share, TextSplit};
 use crate::error::{Error, Result};
+use crate::files::Input;
 
 /// What a snapshot holds of a split.
 #[derive(Debug, Serialize, Deserialize)]
@@ -16,6 +17,35 @@ pub(super) struct TextPosition {
     pub(super) next_line: Option<u64>,
     /// What was taken off the share so far.
     pub(super) counted: Counted,
+    /// What the files were like; what earlier programs saved has none.
+    #[serde(default)]
+    pub(super) stamps: Option<Stamps>,
+    /// The checksum of the bytes before the next line, [`BEFORE`] at most, of a file that is not compressed.
+    #[serde(default)]
+    pub(super) before: Option<u32>,
+}
+
+/// How many bytes before the next line are compared.
+pub(super) const BEFORE: u64 = 64 * 1024;
+
+/// Tells whether files are what they were, as far as lengths and times tell.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamps {
+    /// Of all files of the source.
+    files: u32,
+    /// Of each share that has not been read to its end.
+    shares: Vec<u32>,
+}
+
+impl Stamps {
+    /// Returns those of a split that is read from a share on.
+    pub(super) fn of(split: &TextSplit, from: usize) -> Self {
+        let shares = split.shares.iter().skip(from);
+        Stamps {
+            files: split.files,
+            shares: shares.map(|share| share.stamp).collect(),
+        }
+    }
 }
 
 /// What was taken off a share, and counted.
@@ -34,7 +64,7 @@ pub(super) struct ShareName {
 }
 
 impl ShareName {
-    pub(super) fn of(Share { input, range }: &Share) -> Self {
+    pub(super) fn of(Share { input, range, .. }: &Share) -> Self {
         ShareName {
             path: input.to_string(),
             start: range.start,
@@ -44,12 +74,13 @@ impl ShareName {
 }
 
 impl TextPosition {
-    /// Checks that the files are shared out as they were.
-    pub(super) fn check(&self, shares: &[Share]) -> Result<()> {
+    /// Checks that the files are shared out as they were, and are what they were.
+    pub(super) fn check(&self, split: &TextSplit) -> Result<()> {
+        let shares = &split.shares;
         let now = shares.get(self.share).map(ShareName::of);
         let there = self.share <= shares.len();
         if there && now == self.of {
-            return Ok(());
+            return self.check_stamps(split);
         }
         let words = |name: &Option<ShareName>| match name {
             Some(ShareName { path, start, .. }) => format!("{path} from byte {start} on"),
@@ -62,4 +93,44 @@ impl TextPosition {
             words(&now)
         )))
     }
+
+    fn check_stamps(&self, split: &TextSplit) -> Result<()> {
+        let Some(stamps) = &self.stamps else {
+            return Ok(());
+        };
+        let left = split.shares.iter().skip(self.share);
+        let mut pairs = left.zip(&stamps.shares);
+        if let Some((share, _)) = pairs.find(|(share, stamp)| share.stamp != **stamp) {
+            return Err(changed(
+                &share.input,
+                "it has another length, or was modified at another time",
+            ));
+        }
+        if split.files != stamps.files {
+            return Err(Error::option(
+                "the files are not those of the snapshot: one that matches the pattern, in another part, is new, is \
+                 gone, has another length, or was modified at another time; give the same files (with their times), or \
+                 begin anew with another folder for snapshots",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks that what was read of the open share is what stands there now.
+    pub(super) fn check_before(&self, input: &Input) -> Result<()> {
+        let now = self.next_line.map(|at| input.checksum_before(at, BEFORE));
+        match (self.before, now) {
+            (Some(before), Some(now)) if now != Some(before) => {
+                Err(changed(input, "what was read of it last is not there"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn changed(input: &Input, how: &str) -> Error {
+    Error::option(format!(
+        "the file {input} is not that of the snapshot: {how}; give the same file (with its time), or begin anew with \
+         another folder for snapshots"
+    ))
 }

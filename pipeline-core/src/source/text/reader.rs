@@ -5,7 +5,7 @@ use std::vec::IntoIter;
 
 use super::Text;
 use super::plan::{Share, TextSplit};
-use super::position::{Counted, ShareName, TextPosition};
+use super::position::{BEFORE, Counted, ShareName, Stamps, TextPosition};
 use crate::error::{Error, Result};
 use crate::files::{BackgroundLines, FileRange, Line, LineReader, is_packed, open_lines};
 use crate::metrics::Counter;
@@ -20,7 +20,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Reads a part of a [`Text`].
 pub struct TextReader {
     text: Text,
-    shares: Vec<Share>,
+    split: TextSplit,
     /// The number of the share that is open, or comes next.
     share: usize,
     open: Option<Opened>,
@@ -35,6 +35,8 @@ struct Opened {
     /// Lines that begin before this byte were read before.
     skip_to: u64,
     counted: Counted,
+    /// It is compressed.
+    packed: bool,
 }
 
 enum Open {
@@ -53,11 +55,11 @@ impl TextReader {
     pub(super) fn new(text: Text, split: TextSplit, context: &ReadContext) -> Result<Self> {
         let resumed: Option<TextPosition> = context.position()?;
         if let Some(position) = &resumed {
-            position.check(&split.0)?;
+            position.check(&split)?;
         }
         Ok(TextReader {
             text,
-            shares: split.0,
+            split,
             share: resumed.as_ref().map_or(0, |position| position.share),
             open: None,
             resumed,
@@ -70,32 +72,34 @@ impl TextReader {
     }
 
     /// Opens a share, behind what was read of it before.
-    fn open(&self, Share { input, range }: &Share) -> Result<Opened> {
+    fn open(&self, Share { input, range, .. }: &Share) -> Result<Opened> {
         let options = self.text.options.block_bytes(block_bytes(input.length()?));
         let compression = self.text.compression;
         let mut range = *range;
         let opened = |range: FileRange, skip_to, counted| {
             let lines = open_lines(input, compression, range, options)?;
+            let mut packed = false;
             let lines = if input.may_block()? {
                 let lines = BackgroundLines::spawn(lines, BACKGROUND_LINES);
                 let lines = lines.map_err(|e| Error::io(format!("starting to read {input}"), e))?;
                 Open::Blocking(lines, Vec::new().into_iter())
             } else {
+                packed = is_packed(input, compression)?;
                 Open::File(lines)
             };
             Ok(Opened {
                 lines,
                 skip_to,
                 counted,
+                packed,
             })
         };
-        let Some((at, counted)) = self
-            .resumed
-            .as_ref()
-            .and_then(|position| Some((position.next_line?, position.counted)))
-        else {
+        let resumed = self.resumed.as_ref();
+        let Some((position, at)) = resumed.and_then(|p| Some((p, p.next_line?))) else {
             return opened(range, 0, Counted::default());
         };
+        position.check_before(input)?;
+        let counted = position.counted;
         if is_packed(input, compression)? {
             return opened(range, at, counted);
         }
@@ -187,7 +191,7 @@ impl Reader<Line, ()> for TextReader {
     async fn read(&mut self, batch: &mut ReadBatch<Line, ()>) -> Result<ReadStatus> {
         while batch.room() > 0 {
             let Some(open) = &mut self.open else {
-                let Some(share) = self.shares.get(self.share) else {
+                let Some(share) = self.split.shares.get(self.share) else {
                     return Ok(ReadStatus::Ended);
                 };
                 self.open = Some(self.open(share)?);
@@ -218,42 +222,32 @@ impl Reader<Line, ()> for TextReader {
 
     fn position(&mut self) -> Result<Position> {
         self.count();
-        let of = self.shares.get(self.share).map(ShareName::of);
-        let position = match (&self.open, self.resumed.take()) {
+        if let (None, Some(resumed)) = (&self.open, &self.resumed) {
             // Nothing was read since.
-            (None, Some(resumed)) => self.resumed.insert(resumed),
-            (None, None) => &TextPosition {
-                share: self.share,
-                of,
-                next_line: None,
-                counted: Counted::default(),
-            },
-            (
-                Some(Opened {
-                    lines: Open::Blocking(..),
-                    ..
-                }),
-                _,
-            ) => {
+            return Position::of(resumed);
+        }
+        let share = self.split.shares.get(self.share);
+        let (mut next_line, mut before, mut counted) = (None, None, Counted::default());
+        if let (Some(open), Some(share)) = (&self.open, share) {
+            let Open::File(lines) = &open.lines else {
                 return Err(Error::connector(
                     "standard input and pipes have no position to go on from",
                 ));
+            };
+            next_line = lines.next_offset().map(|at| at.max(open.skip_to));
+            counted = open.counted;
+            if let Some(at) = next_line.filter(|_| !open.packed) {
+                before = share.input.checksum_before(at, BEFORE);
             }
-            (
-                Some(Opened {
-                    lines: Open::File(lines),
-                    skip_to,
-                    counted,
-                }),
-                _,
-            ) => &TextPosition {
-                share: self.share,
-                of,
-                next_line: lines.next_offset().map(|offset| offset.max(*skip_to)),
-                counted: *counted,
-            },
-        };
-        Position::of(position)
+        }
+        Position::of(&TextPosition {
+            share: self.share,
+            of: share.map(ShareName::of),
+            next_line,
+            counted,
+            stamps: Some(Stamps::of(&self.split, self.share)),
+            before,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::coder::Element;
 use crate::error::Result;
-use crate::graph::{CollectionId, Kind, Lowered, NodeContext, NodeSpec, OutputSpec, Port};
+use crate::graph::{CollectionId, Kept, Kind, Lowered, NodeContext, NodeSpec, OutputSpec, Port};
 use crate::pipeline::Pipeline;
 use crate::window::WindowingStrategy;
 
@@ -135,6 +135,18 @@ impl<T: Element> PCollection<T> {
         output: OutputSpec,
         factory: impl Fn(&NodeContext<'_>, Port<U>) -> Result<Lowered> + Send + Sync + 'static,
     ) -> PCollection<U> {
+        self.transform_keeping(name, kind, Kept::default(), output, factory)
+    }
+
+    /// Adds a transform that keeps something per key.
+    pub(crate) fn transform_keeping<U: Element>(
+        &self,
+        name: &str,
+        kind: Kind,
+        kept: Kept,
+        output: OutputSpec,
+        factory: impl Fn(&NodeContext<'_>, Port<U>) -> Result<Lowered> + Send + Sync + 'static,
+    ) -> PCollection<U> {
         let spec = NodeSpec::new(
             name,
             kind,
@@ -142,7 +154,7 @@ impl<T: Element> PCollection<T> {
             vec![output],
             move |context, ports| factory(context, crate::graph::only_port(ports)?),
         );
-        self.add(spec)
+        self.add(spec.keeping(kept))
     }
 
     /// Adds a node with one output.

@@ -318,6 +318,46 @@ fn a_run_that_fails_keeps_what_a_snapshot_names_and_nothing_else() {
 }
 
 #[test]
+fn a_part_whose_bytes_have_changed_is_refused() {
+    for sink in sinks() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let mut life = Life::new(sink(folder), 1);
+        // Larger than what is read or written at once.
+        let some = numbers(0..50_000);
+        life.write(0, &some).unwrap();
+        life.epoch(1);
+        life.write(0, &numbers(50_000..50_010)).unwrap();
+        let prepared = life.epoch(2);
+        life.write(0, &numbers(0..5)).unwrap();
+        life.prepare(3);
+        drop(life);
+        let part = hidden(folder).remove(0);
+        let whole = fs::read(&part).unwrap();
+        let refused = |at: usize| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 4;
+            fs::write(&part, &bytes).unwrap();
+            let refused = Life::resume(sink(folder), 2, 2, &prepared).err()?;
+            assert_eq!(fs::read(&part).unwrap(), bytes, "it is left as it was");
+            Some(refused.to_string())
+        };
+        for at in [0, whole.len() / 3] {
+            let refused = refused(at).unwrap();
+            assert!(refused.contains("are not those that it had"), "{refused}");
+            assert!(refused.contains(part.to_str().unwrap()), "{refused}");
+        }
+        // What was written behind the snapshot does not count.
+        assert_eq!(refused(whole.len() - 1), None);
+        let mut life = Life::resume(sink(folder), 1, 2, &prepared).unwrap();
+        life.write(0, &numbers(50_010..50_020)).unwrap();
+        life.epoch(3);
+        finish(life);
+        assert!(lines(folder) == numbers(0..50_020));
+    }
+}
+
+#[test]
 fn dead_letters_are_there_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dead.ndjson");

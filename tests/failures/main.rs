@@ -6,10 +6,12 @@
 //! - `hang`: user code that does not come back after a failure; `transient`: errors that pass.
 //! - `stop`, `backpressure`, `acknowledgement`: a run that is stopped, slowed down, confirmed.
 //! - `flow_control`: sources that wait for acknowledgements, before groups that stay open.
+//! - `changed_pipeline`: a job that crashed, and goes on with another program.
 //! - `validation`, `drawing`, `metrics`: what a pipeline says before and after it runs.
 
 mod acknowledgement;
 mod backpressure;
+mod changed_pipeline;
 mod drawing;
 mod flow_control;
 mod hang;

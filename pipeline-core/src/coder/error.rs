@@ -70,6 +70,34 @@ impl CoderError {
     }
 }
 
+/// Shows the way to the failure.
+struct Place<'a>(&'a [String]);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut steps = self.0.iter().rev();
+        let outermost = steps.by_ref().take(MAX_STEPS_SHOWN);
+        for step in outermost {
+            f.write_str(step)?;
+        }
+        if steps.next().is_some() {
+            f.write_str("…")?;
+        }
+        Ok(())
+    }
+}
+
+impl CoderError {
+    /// Returns the place and the cause, without the type and the byte.
+    pub(crate) fn reason(&self) -> String {
+        let Detail { path, cause, .. } = &*self.0;
+        match path.is_empty() {
+            true => cause.to_string(),
+            false => format!("at {}: {cause}", Place(path)),
+        }
+    }
+}
+
 impl fmt::Display for CoderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Detail {
@@ -81,22 +109,20 @@ impl fmt::Display for CoderError {
         if let Some((verb, type_name)) = action {
             write!(f, "cannot {verb} {type_name}")?;
             if !path.is_empty() {
-                f.write_str(" at ")?;
-                let mut steps = path.iter().rev();
-                let outermost = steps.by_ref().take(MAX_STEPS_SHOWN);
-                for step in outermost {
-                    f.write_str(step)?;
-                }
-                if steps.next().is_some() {
-                    f.write_str("…")?;
-                }
+                write!(f, " at {}", Place(path))?;
             }
             if let Some(offset) = offset {
                 write!(f, " (byte {offset})")?;
             }
             f.write_str(": ")?;
         }
-        match cause {
+        cause.fmt(f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Cause::Custom(message) => f.write_str(message),
             Cause::Truncated => f.write_str("the bytes end within the value"),
             Cause::Malformed(what) => {

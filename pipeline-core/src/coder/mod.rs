@@ -14,6 +14,7 @@ mod error;
 mod format;
 mod key;
 mod names;
+mod samples;
 mod shape;
 
 pub use decoder::decode;
@@ -23,6 +24,7 @@ pub use encoder::encode_to;
 pub use error::CoderError;
 pub use format::{MAX_DEPTH, VERSION};
 pub use key::{KeyRefusal, check_key};
+pub(crate) use samples::{reads, reads_same, samples, short_name};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]

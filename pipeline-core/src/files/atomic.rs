@@ -11,8 +11,11 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use crc32fast::Hasher;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use kept::SavedFile;
 
 use super::{Compression, FileError};
 
@@ -64,6 +67,8 @@ pub struct AtomicFile {
     misplaced: bool,
     /// What was saved last; from then on the temporary file outlives its process, and the value.
     saved: Option<FilePosition>,
+    /// That of the first `flushed` bytes, in a file that is saved from time to time; `None` where it is not known.
+    checksum: Option<Hasher>,
 }
 
 impl AtomicFile {
@@ -103,6 +108,7 @@ impl AtomicFile {
             flushed: 0,
             misplaced: false,
             saved: None,
+            checksum: None,
         }
     }
 
@@ -168,6 +174,7 @@ impl AtomicFile {
                 self.buffer.clear();
                 self.flushed = position.0;
                 self.misplaced = true;
+                self.checksum = None;
             }
         }
         self.restore()
@@ -216,6 +223,7 @@ impl AtomicFile {
             from.seek(SeekFrom::Start(behind.0))?;
             io::copy(&mut from, &mut self.file)
         });
+        self.checksum = None;
         self.flushed += copied.map_err(|e| {
             self.misplaced = true;
             self.failed(e)
@@ -252,6 +260,9 @@ impl AtomicFile {
             return Err(self.failed(error));
         }
         self.flushed += self.buffer.len() as u64;
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(&self.buffer);
+        }
         self.buffer.clear();
         Ok(())
     }

@@ -19,6 +19,7 @@ mod lock;
 pub(crate) mod scratch;
 mod zstd;
 
+pub(crate) use atomic::SavedFile;
 pub use atomic::{AtomicFile, FilePosition};
 pub use background::BackgroundLines;
 pub use compression::{Compression, Decompressed, HEAD_BYTES, Packing};

@@ -8,6 +8,7 @@
 mod collection;
 mod context;
 mod draw;
+mod kept;
 mod node;
 pub(crate) mod operator;
 pub(crate) mod snapshot;
@@ -15,9 +16,8 @@ mod validate;
 
 pub(crate) use collection::{CollectionId, TypeOps, TypeOpsOf, as_raw_bytes, encoded_edge};
 pub(crate) use context::{Epochs, Flow, NodeContext, Settings, SharedSlots, WorkerContext};
-pub(crate) use node::{
-    Graph, Kept, Kind, Node, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask,
-};
+pub(crate) use kept::{Kept, KeptType, ReadsSample};
+pub(crate) use node::{Graph, Kind, Node, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask};
 pub(crate) use operator::{
     AnyPort, Lowered, Operator, Polled, Port, Progress, Receiver, only_port,
 };

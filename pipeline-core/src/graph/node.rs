@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::collection::{Collection, CollectionId, TypeOps, TypeOpsOf};
 use super::context::NodeContext;
+use super::kept::Kept;
 use super::operator::{AnyPort, Lowered};
 use crate::coder::Element;
 use crate::error::Result;
@@ -110,13 +111,6 @@ impl OutputSpec {
         self.name = Some(name);
         self
     }
-}
-
-/// What a node keeps per key, besides groups: cells with their kinds, and timers, by name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) cells: Vec<(String, &'static str)>,
-    pub(crate) timers: Vec<String>,
 }
 
 /// Describes a node to be added.

@@ -4,6 +4,7 @@ use std::any::{Any, type_name};
 
 use crate::coder::{CoderError, Element, decode_strictly, encode_to};
 use crate::error::{Error, Result};
+use crate::graph::KeptType;
 
 /// Tells the kinds of cells apart; the texts are in snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ type DecodeColumn = fn(&mut &[u8]) -> Result<Column, CoderError>;
 pub(crate) struct CellSpec {
     pub(crate) name: String,
     pub(crate) kind: CellKind,
+    pub(crate) held: KeptType,
     pub(crate) encode: EncodeColumn,
     pub(crate) decode: DecodeColumn,
 }
@@ -50,6 +52,7 @@ impl CellSpec {
         CellSpec {
             name: name.to_owned(),
             kind,
+            held: KeptType::of::<C>(format!("cell '{name}'")),
             encode: encode::<C>,
             decode: decode_column::<C>,
         }

@@ -59,6 +59,8 @@ impl StateCells {
         Kept {
             cells: cells.map(|c| (c.name.clone(), c.kind.name())).collect(),
             timers: self.timers.clone(),
+            combiner: None,
+            types: self.cells.iter().map(|c| c.held.clone()).collect(),
         }
     }
 

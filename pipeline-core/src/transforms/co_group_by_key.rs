@@ -10,7 +10,7 @@ use super::grouping::{GroupOperator, Grouping};
 use crate::batch::Batch;
 use crate::coder::{Element, Key, encode_to};
 use crate::error::Result;
-use crate::graph::{Kind, Lowered, NodeSpec, OutputSpec, Port, Receiver, only_port};
+use crate::graph::{Kept, Kind, Lowered, NodeSpec, OutputSpec, Port, Receiver, only_port};
 use crate::pcollection::PCollection;
 use crate::window::groups::Aggregate;
 
@@ -77,7 +77,9 @@ impl<K: Key, A: Element> PCollection<(K, A)> {
                     })
                 },
             );
-            self.add(spec)
+            let kept = Kept::by_key::<K>();
+            let kept = kept.with::<A>("left values").with::<B>("right values");
+            self.add(spec.keeping(kept))
         })
     }
 }

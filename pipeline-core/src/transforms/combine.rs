@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::grouping::{GroupOperator, Grouping};
 use super::lift::{Lift, Partial};
-use crate::coder::{Element, Key};
-use crate::graph::{Kind, Lowered, OutputSpec};
+use crate::coder::{Element, Key, short_name};
+use crate::graph::{Kept, Kind, Lowered, OutputSpec};
 use crate::pcollection::PCollection;
 use crate::state::key_table::partition;
 use crate::window::WindowingStrategy;
@@ -77,6 +77,13 @@ pub trait CombineFn: Clone + Send + Sync + 'static {
 
     /// Makes the result.
     fn extract_output(&self, accumulator: Self::Accumulator) -> Self::Output;
+
+    /// Returns the name by which snapshots know the function: accumulators of one are of no use to
+    /// another, so that a run whose function has another name than that of its snapshot is refused.
+    /// Default: the type's name, without paths; return the old one when the type is renamed.
+    fn name(&self) -> String {
+        short_name::<Self>()
+    }
 }
 
 impl<K: Key, V: Element> PCollection<(K, V)> {
@@ -133,7 +140,10 @@ impl<K: Key, A: Element> PCollection<(K, Partial<A>)> {
         let output = OutputSpec::of::<(K, F::Output)>(output, self.is_bounded());
         let exchanged = self.exchange_by_key("Exchange", "combine");
         let default = Arc::new(default);
-        exchanged.transform_to("Merge", Kind::CombineMerge, output, move |context, out| {
+        let (name, kind) = ("Merge", Kind::CombineMerge);
+        let kept = Kept::by_key::<K>().with::<A>("accumulator");
+        let kept = kept.combined_by(combine_fn.name());
+        exchanged.transform_keeping(name, kind, kept, output, move |context, out| {
             let aggregate = Merge {
                 combine_fn: combine_fn.clone(),
                 what: Cell::new("merge_accumulators"),

@@ -109,4 +109,8 @@ impl<T: Element> CombineFn for Count<T> {
     fn extract_output(&self, count: u64) -> u64 {
         count
     }
+
+    fn name(&self) -> String {
+        "count".to_owned()
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::grouping::{GroupOperator, Grouping};
 use crate::coder::{Element, Key, encode_to};
-use crate::graph::{Kind, Lowered, OutputSpec};
+use crate::graph::{Kept, Kind, Lowered, OutputSpec};
 use crate::pcollection::PCollection;
 use crate::window::groups::Aggregate;
 
@@ -32,7 +32,8 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
             let output = strategy.after_grouping();
             let output = OutputSpec::of::<(K, Vec<V>)>(output, input.is_bounded());
             let exchanged = input.exchange_by_key("Exchange", "group_by_key");
-            exchanged.transform_to("Group", Kind::GroupByKey, output, move |context, out| {
+            let (kind, kept) = (Kind::GroupByKey, Kept::by_key::<K>().with::<V>("values"));
+            exchanged.transform_keeping("Group", kind, kept, output, move |context, out| {
                 let aggregate = Gather::<V>::default();
                 let operator = GroupOperator::new(context, strategy.clone(), aggregate, out);
                 Ok(Lowered::driven::<(K, V)>(operator))

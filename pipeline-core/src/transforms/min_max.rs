@@ -20,7 +20,7 @@ impl<K: Key, V: Element + Ord> PCollection<(K, V)> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn min_per_key(&self, name: &str) -> PCollection<(K, V)> {
-        self.extreme(name, |new, best| new < best)
+        self.extreme(name, "min", |new, best| new < best)
     }
 
     /// Keeps the greatest value of each key, per window.
@@ -36,11 +36,17 @@ impl<K: Key, V: Element + Ord> PCollection<(K, V)> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn max_per_key(&self, name: &str) -> PCollection<(K, V)> {
-        self.extreme(name, |new, best| new > best)
+        self.extreme(name, "max", |new, best| new > best)
     }
 
-    fn extreme(&self, name: &str, beats: fn(&V, &V) -> bool) -> PCollection<(K, V)> {
+    fn extreme(
+        &self,
+        name: &str,
+        which: &'static str,
+        beats: fn(&V, &V) -> bool,
+    ) -> PCollection<(K, V)> {
         let best = Extreme {
+            which,
             beats,
             value: PhantomData,
         };
@@ -53,6 +59,7 @@ impl<K: Key, V: Element + Ord> PCollection<(K, V)> {
 }
 
 struct Extreme<T> {
+    which: &'static str,
     beats: fn(&T, &T) -> bool,
     value: PhantomData<fn(T)>,
 }
@@ -60,6 +67,7 @@ struct Extreme<T> {
 impl<T> Clone for Extreme<T> {
     fn clone(&self) -> Self {
         Extreme {
+            which: self.which,
             beats: self.beats,
             value: PhantomData,
         }
@@ -89,5 +97,9 @@ impl<T: Element> CombineFn for Extreme<T> {
 
     fn extract_output(&self, best: Option<T>) -> Option<T> {
         best
+    }
+
+    fn name(&self) -> String {
+        self.which.to_owned()
     }
 }

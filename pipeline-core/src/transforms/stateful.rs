@@ -171,7 +171,7 @@ impl<K: Key, V: Element> PCollection<(K, V)> {
             }
             let outputs = F::Outputs::specs(&strategy, self.is_bounded());
             let exchanged = self.exchange_by_key("Exchange", "par_do_stateful");
-            let kept = cells.kept();
+            let kept = cells.kept().with_key::<K>();
             let cells = Arc::new(cells);
             let spec = NodeSpec::new(
                 "Process",

@@ -77,4 +77,8 @@ impl<T: Element + Sum<T>> CombineFn for SumOf<T> {
     fn extract_output(&self, sum: Option<T>) -> T {
         sum.unwrap_or_else(|| std::iter::empty().sum())
     }
+
+    fn name(&self) -> String {
+        "sum".to_owned()
+    }
 }

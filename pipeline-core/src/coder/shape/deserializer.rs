@@ -9,7 +9,7 @@ use serde::{
 
 use super::{
     candidates::{BYTE_LENGTHS, CHARS, INTEGERS, LENGTHS, STRINGS},
-    tracer::{Problem, Stop, Tracer},
+    tracer::{Numbers, Problem, Stop, Tracer},
 };
 
 type Result<T, E = Stop> = std::result::Result<T, E>;
@@ -108,8 +108,18 @@ impl Shape<'_> {
 macro_rules! integers {
     ($($method:ident $visit:ident $type:ty;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            self.leaf(stringify!($type), INTEGERS.len(), |n| {
-                visitor.$visit(<$type>::try_from(INTEGERS[n]).map_err(|_| Stop::Rejected)?)
+            let outermost = match self.0.numbers {
+                Numbers::Small => None,
+                Numbers::Least => Some(<$type>::MIN),
+                Numbers::Greatest => Some(<$type>::MAX),
+            };
+            let before = usize::from(outermost.is_some());
+            self.leaf(stringify!($type), before + INTEGERS.len(), |n| {
+                let number = match (outermost, n) {
+                    (Some(outermost), 0) => outermost,
+                    _ => <$type>::try_from(INTEGERS[n - before]).map_err(|_| Stop::Rejected)?,
+                };
+                visitor.$visit(number)
             })
         }
     )*};
@@ -144,10 +154,16 @@ impl<'de> Deserializer<'de> for Shape<'_> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.leaf("bool", 2, |n| visitor.visit_bool(n == 0))
     }
-    fn deserialize_f32<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        if self.0.takes_all {
+            return self.leaf("f32", 1, |_| visitor.visit_f32(1.0));
+        }
         Err(self.0.refuse(Problem::Float("f32")))
     }
-    fn deserialize_f64<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        if self.0.takes_all {
+            return self.leaf("f64", 1, |_| visitor.visit_f64(1.0));
+        }
         Err(self.0.refuse(Problem::Float("f64")))
     }
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -203,7 +219,8 @@ impl<'de> Deserializer<'de> for Shape<'_> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let name = type_name::<V::Value>();
         let base = base_name(name);
-        if !ORDERED_SETS.contains(&base) && UNORDERED.iter().any(|part| base.contains(part)) {
+        let ordered = self.0.takes_all || ORDERED_SETS.contains(&base);
+        if !ordered && UNORDERED.iter().any(|part| base.contains(part)) {
             return Err(self.0.refuse(Problem::Sequence(name)));
         }
         self.container(|tracer, recursive| {
@@ -234,7 +251,7 @@ impl<'de> Deserializer<'de> for Shape<'_> {
     }
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let name = type_name::<V::Value>();
-        if !ORDERED_MAPS.contains(&base_name(name)) {
+        if !self.0.takes_all && !ORDERED_MAPS.contains(&base_name(name)) {
             return Err(self.0.refuse(Problem::Map(name)));
         }
         self.container(|tracer, recursive| {

@@ -9,4 +9,4 @@ mod deserializer;
 mod knowledge;
 mod tracer;
 
-pub(super) use tracer::{Problem, Stop, Tracer};
+pub(super) use tracer::{Numbers, Problem, Stop, Tracer};

@@ -63,9 +63,21 @@ pub(super) struct Choice {
     text_place: Option<String>,
 }
 
+/// Which numbers are tried first where a type takes integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::coder) enum Numbers {
+    #[default]
+    Small,
+    Least,
+    Greatest,
+}
+
 /// Runs `Deserialize` along a trail of choices and notes what it meets.
 #[derive(Default)]
 pub(in crate::coder) struct Tracer {
+    /// Parts that would be no good in a key are met as others are.
+    pub(super) takes_all: bool,
+    pub(super) numbers: Numbers,
     trail: Vec<Choice>,
     cursor: usize,
     steps: usize,
@@ -83,6 +95,15 @@ pub(in crate::coder) struct Tracer {
 }
 
 impl Tracer {
+    /// Begins to walk a type that need not be good as a key.
+    pub(in crate::coder) fn of_any(numbers: Numbers) -> Self {
+        Tracer {
+            takes_all: true,
+            numbers,
+            ..Tracer::default()
+        }
+    }
+
     /// Runs `Deserialize` once, along the trail and beyond it with first choices.
     pub(in crate::coder) fn run<T: DeserializeOwned>(&mut self) -> Result<T, Stop> {
         self.cursor = 0;

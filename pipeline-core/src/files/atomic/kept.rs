@@ -1,8 +1,10 @@
 //! Temporary files that outlive their process: the next one goes on with them.
 
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
 use std::path::Path;
+
+use crc32fast::Hasher;
 
 use super::{
     AtomicFile, FileError, FilePosition, create_new, short_name, sync_folder, target, unique_number,
@@ -29,7 +31,9 @@ impl AtomicFile {
             match create_new(&temporary) {
                 Ok(file) => {
                     let gzip = compression.writes_gzip(path)?;
-                    return Ok(AtomicFile::over(target, temporary, file, gzip));
+                    let mut file = AtomicFile::over(target, temporary, file, gzip);
+                    file.checksum = Some(Hasher::new());
+                    return Ok(file);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(FileError::new("write", path, error)),
@@ -42,7 +46,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// When the disk is full or fails.
-    pub(crate) fn save(&mut self) -> Result<(String, FilePosition), FileError> {
+    pub(crate) fn save(&mut self) -> Result<SavedFile, FileError> {
         let position = self.position()?;
         if self.saved != Some(position) {
             self.flush()?;
@@ -54,7 +58,27 @@ impl AtomicFile {
         }
         let name = self.temporary.as_deref().and_then(Path::file_name);
         let name = name.unwrap_or_default().to_string_lossy().into_owned();
-        Ok((name, position))
+        let checksum = match &self.checksum {
+            Some(checksum) => checksum.clone(),
+            None => self.checksum_again()?,
+        };
+        Ok(SavedFile {
+            name,
+            position,
+            checksum: Some(checksum.finalize()),
+        })
+    }
+
+    /// Reads what was flushed, all of it, since bytes were taken back.
+    fn checksum_again(&mut self) -> Result<Hasher, FileError> {
+        let checksum = match &self.temporary {
+            Some(temporary) => File::open(temporary)
+                .and_then(|file| checksum_of(file, self.flushed))
+                .map_err(|e| self.failed(e))?,
+            None => Hasher::new(),
+        };
+        self.checksum = Some(checksum.clone());
+        Ok(checksum)
     }
 
     /// Tells whether the temporary file stays when the value is dropped.
@@ -66,17 +90,18 @@ impl AtomicFile {
     /// is written, or the file gets its name: until then it is as it was found.
     ///
     /// # Errors
-    /// When it is not there, is shorter, or cannot be opened for writing.
+    /// When it is not there, is shorter, has other bytes before the position than it had, or cannot be opened for
+    /// writing.
     pub(crate) fn resume(
         path: &Path,
         compression: Compression,
-        name: &str,
-        position: FilePosition,
+        saved: &SavedFile,
     ) -> Result<Self, FileError> {
         let (target, _) = target(path)?;
-        let temporary = target.with_file_name(name);
+        let temporary = target.with_file_name(&saved.name);
+        let position = saved.position;
         let failed = |e| FileError::new("go on with", &temporary, e);
-        let file = OpenOptions::new().write(true).open(&temporary);
+        let file = OpenOptions::new().read(true).write(true).open(&temporary);
         let file = file.map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length < position.0 {
@@ -87,8 +112,21 @@ impl AtomicFile {
             let kind = io::ErrorKind::InvalidData;
             return Err(FileError::because("go on with", &temporary, kind, why));
         }
+        let checksum = checksum_of(&file, position.0).map_err(failed)?;
+        if saved
+            .checksum
+            .is_some_and(|saved| saved != checksum.clone().finalize())
+        {
+            let why = format!(
+                "its first {} bytes are not those that it had when the snapshot was taken",
+                position.0
+            );
+            let kind = io::ErrorKind::InvalidData;
+            return Err(FileError::because("go on with", &temporary, kind, why));
+        }
         let gzip = compression.writes_gzip(path)?;
         let mut resumed = AtomicFile::over(target, temporary, file, gzip);
+        resumed.checksum = Some(checksum);
         resumed.flushed = position.0;
         resumed.misplaced = true;
         resumed.saved = Some(position);
@@ -134,6 +172,32 @@ impl AtomicFile {
             }
         });
         Ok(())
+    }
+}
+
+/// Says which temporary file was saved, and what was in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SavedFile {
+    /// The temporary name, without the folder.
+    pub(crate) name: String,
+    /// The place to go on from.
+    pub(crate) position: FilePosition,
+    /// The CRC-32 of all before that place; what earlier programs saved has none.
+    pub(crate) checksum: Option<u32>,
+}
+
+/// Reads so many bytes, and returns their checksum.
+fn checksum_of(file: impl Read, length: u64) -> io::Result<Hasher> {
+    let mut checksum = Hasher::new();
+    let mut file = file.take(length);
+    let mut block = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut block) {
+            Ok(0) => return Ok(checksum),
+            Ok(read) => checksum.update(&block[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

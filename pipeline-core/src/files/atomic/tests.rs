@@ -295,7 +295,8 @@ fn a_saved_file_outlives_its_value_and_goes_on_where_it_was_saved() {
         assert_eq!(names(&folder).len(), 0, "it was not saved");
         let (mut file, mut other) = (create(), create());
         file.write(b"one ").unwrap();
-        let (name, position) = file.save().unwrap();
+        let saved = file.save().unwrap();
+        let (name, position) = (saved.name.clone(), saved.position);
         assert_eq!(name, format!(".out.{suffix}.{tag}-4.part"));
         file.write(&[b'x'; 200_000]).unwrap();
         other.save().unwrap();
@@ -308,15 +309,22 @@ fn a_saved_file_outlives_its_value_and_goes_on_where_it_was_saved() {
         AtomicFile::remove_tagged(&path, &tag, &[&name]).unwrap();
         assert_eq!(names(&folder), [name.as_str()]);
         for _ in 0..2 {
-            let resumed = AtomicFile::resume(&path, compression, &name, position);
+            let resumed = AtomicFile::resume(&path, compression, &saved);
             resumed.unwrap().write(b"two").unwrap();
         }
-        let mut file = AtomicFile::resume(&path, compression, &name, position).unwrap();
+        let mut file = AtomicFile::resume(&path, compression, &saved).unwrap();
         file.write(b"x").unwrap();
-        let (_, longer) = file.save().unwrap();
+        let longer = file.save().unwrap();
         file.truncate_to(position).unwrap();
         file.write(b"2").unwrap();
-        assert_eq!(file.save().unwrap().1, longer);
+        let other = file.save().unwrap();
+        assert_eq!(other.position, longer.position);
+        assert_ne!(other.checksum, longer.checksum);
+        drop(file);
+        let refused = AtomicFile::resume(&path, compression, &longer).err();
+        let refused = refused.unwrap().to_string();
+        assert!(refused.contains("are not those"), "{refused}");
+        let file = AtomicFile::resume(&path, compression, &other).unwrap();
         file.commit().unwrap();
         let written = if suffix == "gz" {
             unpack(&path)
@@ -324,7 +332,7 @@ fn a_saved_file_outlives_its_value_and_goes_on_where_it_was_saved() {
             fs::read(&path).unwrap()
         };
         assert_eq!(written, b"one 2");
-        assert!(AtomicFile::resume(&path, compression, &name, position).is_err());
+        assert!(AtomicFile::resume(&path, compression, &saved).is_err());
         assert!(!AtomicFile::is_there(&path, &name));
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::moments::{Disorder, Moment};
 use super::rest::Then;
 use super::run::{Run, sink_task};
-use super::snapshots::{Head, Snapshots, Writing, prints};
+use super::snapshots::{Head, Snapshots, Writing};
 use crate::error::Result;
 use crate::graph::{Frame, Kind, PREPARED, SinkTask};
 use crate::metrics::ELEMENTS_OUT;
@@ -255,7 +255,7 @@ fn head(run: &Run, snapshots: &Snapshots, epoch: u64, then: Then) -> Result<Head
         now: run.clock.now(),
         workers: run.workers,
         paths: run.graph.nodes.iter().map(|n| n.path.to_string()).collect(),
-        prints: prints(&run.graph),
+        prints: run.prints.clone(),
         messages: reads.map(|n| metrics.get(&n.path, ELEMENTS_OUT)).sum(),
         beside,
         metrics: metrics

@@ -14,7 +14,7 @@ use super::parker::Parker;
 use super::rest::Rest;
 use super::result::{End, RunResult};
 use super::runner::DirectRunner;
-use super::snapshots::{Saved, Snapshots};
+use super::snapshots::{NodePrint, Saved, Snapshots, prints};
 use super::threads::GRACE;
 use super::{seeded, threads};
 use crate::clock::{Clock, ResumedClock};
@@ -54,6 +54,8 @@ pub(super) struct Run {
     /// Why the run has been given up, if no worker has told yet.
     given_up: Mutex<Option<Error>>,
     restored: Option<Resuming>,
+    /// What snapshots say of the graph, where they are taken.
+    pub(super) prints: Vec<NodePrint>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -199,6 +201,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
         memory: Arc::new(memory(runner, graph, workers)?),
         given_up: Mutex::default(),
         restored,
+        prints: snapshots.map_or(Vec::new(), |_| prints(graph)),
         clock,
         aborted: AtomicBool::new(false),
         graph: Arc::clone(graph),

@@ -10,7 +10,7 @@ use super::TextSink;
 use super::writer::{Part, TextWriter};
 use crate::coder::{Element, decode, encode_to};
 use crate::error::{Error, Result};
-use crate::files::{AtomicFile, FilePosition};
+use crate::files::{AtomicFile, FilePosition, SavedFile};
 use crate::sink::Recovery;
 
 /// What is written in a run, shared by the sink and its writers.
@@ -46,6 +46,8 @@ pub(super) struct Saved {
     pub(super) name: String,
     pub(super) worker: usize,
     pub(super) position: FilePosition,
+    #[serde(default)]
+    pub(super) checksum: Option<u32>,
     pub(super) records_at: Option<FilePosition>,
     pub(super) fields: usize,
 }
@@ -184,8 +186,12 @@ impl<T: Element> TextSink<T> {
     }
 
     fn resumed(&self, saved: &Saved, epoch: u64) -> Result<Part> {
-        let (path, position) = (self.path(""), saved.position);
-        let file = AtomicFile::resume(&path, self.compression, &saved.name, position);
+        let part = SavedFile {
+            name: saved.name.clone(),
+            position: saved.position,
+            checksum: saved.checksum,
+        };
+        let file = AtomicFile::resume(&self.path(""), self.compression, &part);
         let file = file.map_err(|error| {
             Error::connector(format!(
                 "{error}; snapshot {epoch} goes on with it: give it back, or begin anew with another folder for \

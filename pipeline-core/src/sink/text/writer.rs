@@ -6,7 +6,7 @@ use super::epochs::{Parts, Saved};
 use super::format::Format;
 use crate::coder::Element;
 use crate::error::{Error, Result};
-use crate::files::{AtomicFile, FilePosition};
+use crate::files::{AtomicFile, FilePosition, SavedFile};
 use crate::sink::{Rejected, WriteBatch, Writer};
 
 /// A file of one worker, not published yet.
@@ -138,12 +138,17 @@ impl<T: Element> Writer<T> for TextWriter<T> {
                 "a part of a text file was prepared after it was closed",
             ));
         };
-        let (name, position) = part.file.save()?;
+        let SavedFile {
+            name,
+            position,
+            checksum,
+        } = part.file.save()?;
         let saved = Saved {
             tag,
             name,
             worker: part.worker,
             position,
+            checksum,
             records_at: part.records_at,
             fields: self.format.fields(),
         };

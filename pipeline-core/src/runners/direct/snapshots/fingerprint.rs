@@ -1,13 +1,16 @@
 //! What of a pipeline has to stay the same for a snapshot of it to be used.
 //!
 //! Only nodes that can hold state are looked at: sources, groupings, stateful functions and sinks.
-//! Whatever stands between them may be added, taken away or renamed. Types are not compared: the
-//! coder finds out what does not fit when the state is read.
+//! Whatever stands between them may be added, taken away or renamed. Types are compared by what the
+//! coder makes of them: a snapshot has made-up values of the types in its state, which the program
+//! that goes on has to be able to read. What no value can be made up of (parts that decide by the
+//! data what they are) is found out when the state is read.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Kind, Node};
+use crate::graph::{Graph, KeptType, Kind, Node, ReadsSample};
 
 /// What a snapshot says about a node that can hold state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,44 @@ pub(in crate::runners::direct) struct NodePrint {
     /// Its cells of state, with their kinds.
     cells: Vec<(String, String)>,
     timers: Vec<String>,
+    /// The name of the function that combines. Snapshots of earlier programs have neither this nor
+    /// types.
+    #[serde(default)]
+    combiner: Option<String>,
+    #[serde(default)]
+    types: Vec<TypePrint>,
+}
+
+/// What a snapshot says about a type in the state of a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct TypePrint {
+    /// What it is to the node.
+    role: String,
+    /// Its name, for people.
+    name: String,
+    samples: Vec<Bytes>,
+    /// Reads a sample as this program does; a print that is read from a snapshot has none.
+    #[serde(skip)]
+    reads: Option<ReadsSample>,
+}
+
+impl PartialEq for TypePrint {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.role, &self.name, &self.samples) == (&other.role, &other.name, &other.samples)
+    }
+}
+
+impl Eq for TypePrint {}
+
+impl TypePrint {
+    fn of(kept: &KeptType) -> Self {
+        TypePrint {
+            role: kept.role.clone(),
+            name: (kept.name)(),
+            samples: (kept.samples)().into_iter().map(Bytes::from).collect(),
+            reads: Some(kept.reads),
+        }
+    }
 }
 
 /// What a sink is called; new ones are allowed.
@@ -49,6 +90,8 @@ pub(in crate::runners::direct) fn prints(graph: &Graph) -> Vec<NodePrint> {
                 .map(|(name, kind)| (name.clone(), (*kind).to_owned()))
                 .collect(),
             timers: node.kept.timers.clone(),
+            combiner: node.kept.combiner.clone(),
+            types: node.kept.types.iter().map(TypePrint::of).collect(),
         })
     };
     graph.nodes.iter().filter_map(print).collect()
@@ -156,9 +199,30 @@ fn differences(before: &NodePrint, now: &NodePrint, reasons: &mut Vec<String>) {
             reasons.push(format!("'{path}': {aspect} was {was}, and is {is}"));
         }
     }
+    let other_combiner = match (&before.combiner, &now.combiner) {
+        (Some(was), Some(is)) if was != is => {
+            reasons.push(format!(
+                "'{path}': its CombineFn was '{was}', and is '{is}'; if it is the same, return the \
+                 old name from CombineFn::name"
+            ));
+            true
+        }
+        _ => false,
+    };
+    for was in &before.types {
+        // The accumulators of another function need not fit as well; cells come below.
+        let is_told = other_combiner && was.role == "accumulator";
+        if !is_told && !was.role.starts_with("cell ") {
+            reasons.extend(misread(path, was, &now.types));
+        }
+    }
     for (cell, was) in &before.cells {
         match now.cells.iter().find(|(name, _)| name == cell) {
-            Some((_, is)) if is == was => {}
+            Some((_, is)) if is == was => {
+                let role = format!("cell '{cell}'");
+                let held = before.types.iter().find(|held| held.role == role);
+                reasons.extend(held.and_then(|held| misread(path, held, &now.types)));
+            }
             Some((_, is)) => {
                 reasons.push(format!(
                     "'{path}': its cell '{cell}' was a {was}, and is a {is}"
@@ -178,6 +242,24 @@ fn differences(before: &NodePrint, now: &NodePrint, reasons: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Says why what was saved of a type would not be read.
+fn misread(path: &str, was: &TypePrint, now: &[TypePrint]) -> Option<String> {
+    let (role, name) = (&was.role, &was.name);
+    let is = now.iter().find(|print| print.role == *role)?;
+    let reads = is.reads?;
+    let why = was.samples.iter().find_map(|s| reads(s).err())?;
+    let rule = match role.as_str() {
+        "key" => "a key must be encoded as it was, since state is found by it",
+        _ => "a type may get fields with `#[serde(default)]` and wider numbers, no more",
+    };
+    Some(if *name == is.name {
+        format!("'{path}': its {role}, {name}, has changed ({why}); {rule}")
+    } else {
+        let is = &is.name;
+        format!("'{path}': its {role} was {name}, and is {is} ({why}); {rule}")
+    })
 }
 
 #[cfg(test)]

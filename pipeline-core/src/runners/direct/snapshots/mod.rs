@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub(in crate::runners::direct) use fingerprint::{compare, prints};
+pub(in crate::runners::direct) use fingerprint::{NodePrint, compare, prints};
 pub(in crate::runners::direct) use format::Head;
 pub(in crate::runners::direct) use store::{Saved, Writing};
 

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use super::*;
+use crate::coder::{Element, Key};
 use crate::do_fn::Out;
 use crate::error::BoxError;
+use crate::pcollection::PCollection;
 use crate::pipeline::Pipeline;
 use crate::state::{StateCells, StateContext};
-use crate::transforms::StatefulDoFn;
+use crate::transforms::{CombineFn, StatefulDoFn};
 use crate::window::{AccumulationMode, FixedWindows, Sessions, TimestampCombiner, WindowInto};
 
 #[derive(Clone)]
@@ -37,10 +39,68 @@ struct Plan {
     meet: &'static str,
     declare: fn(&mut StateCells),
     group: &'static str,
-    /// Groups where it else sums.
-    groups: bool,
+    /// What is done at the end, by key.
+    end: End,
+    /// What values become before that, and keys.
+    keys: Keys,
     sinks: &'static [&'static str],
 }
+
+#[derive(Clone, Copy)]
+enum End {
+    Group,
+    Sum,
+    Count,
+    Max,
+    Min,
+    Mean,
+    Average,
+}
+
+#[derive(Clone, Copy)]
+enum Keys {
+    Text,
+    Unsigned,
+    Wider,
+    Signed,
+}
+
+/// The mean of numbers, under two names.
+#[derive(Clone)]
+struct Mean;
+
+#[derive(Clone)]
+struct Average(&'static str);
+
+macro_rules! mean {
+    ($name:ident $(, $named:expr)?) => {
+        impl CombineFn for $name {
+            type Input = u64;
+            type Accumulator = (u64, u64);
+            type Output = u64;
+            fn create_accumulator(&self) -> (u64, u64) {
+                (0, 0)
+            }
+            fn add_input(&self, (sum, count): &mut (u64, u64), input: u64) {
+                *sum += input;
+                *count += 1;
+            }
+            fn merge_accumulators(&self, (sum, count): &mut (u64, u64), other: (u64, u64)) {
+                *sum += other.0;
+                *count += other.1;
+            }
+            fn extract_output(&self, (sum, count): (u64, u64)) -> u64 {
+                sum / count
+            }
+            $(fn name(&self) -> String {
+                $named(self)
+            })?
+        }
+    };
+}
+
+mean!(Mean);
+mean!(Average, |average: &Average| average.0.to_owned());
 
 fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
@@ -59,7 +119,8 @@ fn plan() -> Plan {
             let _ = cells.event_timer("end");
         },
         group: "Sum",
-        groups: false,
+        end: End::Sum,
+        keys: Keys::Text,
         sinks: &["Out"],
     }
 }
@@ -72,17 +133,16 @@ fn printed(plan: Plan) -> Vec<NodePrint> {
             pairs = pairs.map("More", |pair| pair);
         }
         let met = pairs
-            .window_into("Window", plan.windows)
+            .window_into("Window", plan.windows.clone())
             .par_do_stateful(plan.meet, |cells| {
                 (plan.declare)(cells);
                 Nothing
             });
-        let results = if plan.groups {
-            let grouped = met.group_by_key(plan.group);
-            grouped.map("Debug", |pair| format!("{pair:?}"))
-        } else {
-            let summed = met.sum_per_key(plan.group);
-            summed.map("Debug", |pair| format!("{pair:?}"))
+        let results = match plan.keys {
+            Keys::Text => ended(&met, &plan),
+            Keys::Unsigned => ended(&met.map("Key", |(_, n)| (n as u32, n)), &plan),
+            Keys::Wider => ended(&met.map("Key", |(_, n)| (n, n)), &plan),
+            Keys::Signed => ended(&met.map("Key", |(_, n)| (n as i64, n)), &plan),
         };
         for sink in plan.sinks {
             results.write(sink, crate::sink::TextSink::lines(format!("/tmp/{sink}")));
@@ -91,8 +151,37 @@ fn printed(plan: Plan) -> Vec<NodePrint> {
     prints(pipeline.unwrap().graph())
 }
 
+fn ended<K: Key + std::fmt::Debug>(
+    pairs: &PCollection<(K, u64)>,
+    plan: &Plan,
+) -> PCollection<String> {
+    fn shown<T: Element + std::fmt::Debug>(of: PCollection<T>) -> PCollection<String> {
+        of.map("Debug", |pair| format!("{pair:?}"))
+    }
+    match plan.end {
+        End::Group => shown(pairs.group_by_key(plan.group)),
+        End::Sum => shown(pairs.sum_per_key(plan.group)),
+        End::Count => shown(pairs.count_per_key(plan.group)),
+        End::Max => shown(pairs.max_per_key(plan.group)),
+        End::Min => shown(pairs.min_per_key(plan.group)),
+        End::Mean => shown(pairs.combine_per_key(plan.group, Mean)),
+        End::Average => shown(pairs.combine_per_key(plan.group, Average("Mean"))),
+    }
+}
+
+fn between(before: Plan, now: Plan) -> Result<()> {
+    compare(&snapshot_of(before), &printed(now), 42)
+}
+
+/// What is read from a snapshot of a pipeline.
+fn snapshot_of(plan: Plan) -> Vec<NodePrint> {
+    let mut bytes = Vec::new();
+    crate::coder::encode_to(&printed(plan), &mut bytes).unwrap();
+    crate::coder::decode(&mut &bytes[..]).unwrap()
+}
+
 fn refusal(now: Plan) -> String {
-    let refused = compare(&printed(plan()), &printed(now), 42);
+    let refused = between(plan(), now);
     refused.unwrap_err().to_string()
 }
 
@@ -151,7 +240,7 @@ fn what_holds_no_state_may_change() {
         },
     ];
     for (number, now) in allowed.into_iter().enumerate() {
-        let compared = compare(&printed(plan()), &printed(now), 1);
+        let compared = between(plan(), now);
         assert!(compared.is_ok(), "{number}: {compared:?}");
     }
 }
@@ -204,7 +293,7 @@ fn a_node_with_state_may_not_go_or_be_renamed() {
     );
     assert_eq!(
         reasons(Plan {
-            groups: true,
+            end: End::Group,
             ..plan()
         }),
         [
@@ -295,4 +384,101 @@ fn cells_and_timers_may_not_go_or_change_their_kind() {
              under its name",
         ]
     );
+}
+
+#[test]
+fn what_combines_may_not_change() {
+    let of = |before, now| {
+        let plan = |end| Plan { end, ..plan() };
+        between(plan(before), plan(now)).map_err(|error| error.to_string())
+    };
+    let refused = of(End::Count, End::Sum).unwrap_err();
+    assert!(
+        refused.contains("'Sum/Merge': its CombineFn was 'count', and is 'sum'; if it is the same"),
+        "{refused}"
+    );
+    assert!(!refused.contains("accumulator"), "{refused}");
+    assert!(of(End::Max, End::Min).is_err(), "of the same shape");
+    let refused = of(End::Sum, End::Mean).unwrap_err();
+    assert!(refused.contains("is 'Mean'"), "{refused}");
+    // Renamed, and it says so.
+    assert!(of(End::Mean, End::Average).is_ok());
+}
+
+#[test]
+fn keys_are_encoded_as_they_were() {
+    let of = |before, now| {
+        let plan = |keys| Plan { keys, ..plan() };
+        between(plan(before), plan(now)).map_err(|error| error.to_string())
+    };
+    let refused = of(Keys::Unsigned, Keys::Text).unwrap_err();
+    assert!(
+        refused.contains("'Sum/Merge': its key was u32, and is String ("),
+        "{refused}"
+    );
+    assert!(!refused.contains("alloc::"), "{refused}");
+    assert!(of(Keys::Wider, Keys::Signed).is_err());
+    assert!(of(Keys::Unsigned, Keys::Signed).is_err());
+    assert!(of(Keys::Wider, Keys::Unsigned).is_err());
+    // The encoding of an unsigned number does not tell its width.
+    assert!(of(Keys::Unsigned, Keys::Wider).is_ok());
+}
+
+#[test]
+fn what_a_cell_holds_may_grow() {
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Seen {
+        times: u32,
+    }
+    #[derive(Clone, Serialize, Deserialize)]
+    struct SeenBy {
+        times: u64,
+        #[serde(default)]
+        by: Vec<String>,
+    }
+    fn declare<T: Element>(cells: &mut StateCells) {
+        let _ = cells.value::<T>("seen");
+    }
+    let of = |before: fn(&mut StateCells), now: fn(&mut StateCells)| {
+        let plan = |declare| Plan { declare, ..plan() };
+        between(plan(before), plan(now)).map_err(|error| error.to_string())
+    };
+    assert!(of(declare::<Seen>, declare::<SeenBy>).is_ok());
+    let refused = of(declare::<SeenBy>, declare::<Seen>).unwrap_err();
+    assert!(
+        refused.contains("'Meet/Process': its cell 'seen' was SeenBy, and is Seen (at .by: ")
+            || refused
+                .contains("'Meet/Process': its cell 'seen' was SeenBy, and is Seen (at .times: "),
+        "{refused}"
+    );
+    assert!(of(declare::<u64>, declare::<String>).is_err());
+    assert!(of(declare::<u64>, declare::<i64>).is_err());
+    assert!(of(declare::<u32>, declare::<i64>).is_ok());
+}
+
+#[test]
+fn a_snapshot_of_an_earlier_program_says_less_and_is_taken() {
+    #[derive(Serialize)]
+    struct Earlier<'a> {
+        path: &'a str,
+        kind: &'a str,
+        windows: &'a [(String, String)],
+        cells: &'a [(String, String)],
+        timers: &'a [String],
+    }
+    let now = printed(plan());
+    let earlier: Vec<Earlier<'_>> = now
+        .iter()
+        .map(|print| Earlier {
+            path: &print.path,
+            kind: &print.kind,
+            windows: &print.windows,
+            cells: &print.cells,
+            timers: &print.timers,
+        })
+        .collect();
+    let mut bytes = Vec::new();
+    crate::coder::encode_to(&earlier, &mut bytes).unwrap();
+    let earlier: Vec<NodePrint> = crate::coder::decode(&mut &bytes[..]).unwrap();
+    assert!(compare(&earlier, &now, 1).is_ok());
 }

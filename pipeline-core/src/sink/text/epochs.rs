@@ -25,8 +25,10 @@ pub(super) struct Written {
     waiting: BTreeMap<usize, (Part, Saved)>,
     /// How parts are named, in a run with snapshots.
     names: Option<Names>,
-    /// The life before had begun to publish; that was done to the end, and nothing may follow.
-    published: bool,
+    /// A life before had begun to publish; that was done to the end, and nothing may follow. The
+    /// parts that were published, for later snapshots to name: a life behind this one must not take
+    /// its empty parts for the output.
+    published: Option<Vec<Saved>>,
 }
 
 /// The tag of the names, and the next number behind it. A number is not given twice: the last snapshot of a run that
@@ -56,7 +58,11 @@ impl Written {
     /// Encodes what a worker has saved; the first one speaks for the parts without a worker as well.
     pub(super) fn encode(&self, saved: Saved) -> Result<Vec<u8>> {
         let first = saved.worker == 0;
-        let mut all = vec![saved];
+        let mut all = match &self.published {
+            Some(published) if first => published.clone(),
+            Some(_) => Vec::new(),
+            None => vec![saved],
+        };
         if first {
             all.extend(self.waiting.values().map(|(_, saved)| saved.clone()));
         }
@@ -86,7 +92,7 @@ impl<T> TextSink<T> {
     /// the tag of their names comes with them.
     pub(super) fn take_parts(&self) -> (Vec<Part>, Option<String>) {
         let written = std::mem::take(&mut *self.lock());
-        let names = written.names.filter(|_| written.published);
+        let names = written.names.filter(|_| written.published.is_some());
         let waiting = written.waiting.into_values().map(|(part, _)| part);
         let parts = written.closed.into_iter().chain(waiting).collect();
         (parts, names.map(|names| names.tag))
@@ -149,10 +155,10 @@ impl<T: Element> TextSink<T> {
         };
         let is_there = |saved: &Saved| AtomicFile::is_there(&path, &saved.name);
         if last.drained && !saved.iter().all(is_there) {
-            self.publish_again(saved, last.epoch)?;
+            self.publish_again(saved.clone(), last.epoch)?;
             *self.lock() = Written {
                 names: Some(names),
-                published: true,
+                published: Some(saved),
                 ..Written::default()
             };
             return Ok(0);
@@ -166,7 +172,7 @@ impl<T: Element> TextSink<T> {
             closed: Vec::new(),
             waiting,
             names: Some(names),
-            published: false,
+            published: None,
         };
         Ok(0)
     }

@@ -159,10 +159,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
     };
     let head = restored.as_ref().map(|resuming| resuming.saved.head());
     let clock: Arc<dyn Clock> = match head {
-        Some(head) => Arc::new(ResumedClock {
-            clock: Arc::clone(&runner.clock),
-            at_least: head.now,
-        }),
+        Some(head) => Arc::new(ResumedClock::new(Arc::clone(&runner.clock), head.now)),
         None => Arc::clone(&runner.clock),
     };
     let earlier = head.map(|head| head.metrics.clone());

@@ -1,5 +1,6 @@
 //! Wall time, as an argument: nothing below the runners reads the machine's clock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,15 +29,27 @@ impl Clock for SystemClock {
     }
 }
 
-/// Goes on from what the clock of an earlier run showed: time does not go back over a restart.
+/// Goes on from what the clock of an earlier run showed: time does not go back over a restart, nor
+/// does it stand still until a machine that is behind has caught up.
 pub(crate) struct ResumedClock {
-    pub(crate) clock: std::sync::Arc<dyn Clock>,
-    pub(crate) at_least: Timestamp,
+    clock: Arc<dyn Clock>,
+    behind: i64,
+}
+
+impl ResumedClock {
+    /// Makes a clock that shows `at_least` now.
+    pub(crate) fn new(clock: Arc<dyn Clock>, at_least: Timestamp) -> Self {
+        let behind = at_least.millis().saturating_sub(clock.now().millis());
+        ResumedClock {
+            clock,
+            behind: behind.max(0),
+        }
+    }
 }
 
 impl Clock for ResumedClock {
     fn now(&self) -> Timestamp {
-        self.clock.now().max(self.at_least)
+        self.clock.now().plus_millis(self.behind)
     }
 }
 

@@ -9,13 +9,14 @@
 //!
 //! - `--rounds N`: so many rounds (7); `--only TEXT`: only the rows whose name has that text;
 //!   `--small`: a hundredth of the input, to see that all still runs.
-//! - `--snapshots`: what snapshots cost, in tables of their own; `--spill`: what groups beyond the
-//!   memory cost.
+//! - `--snapshots`: what snapshots cost, in tables of their own, the streaming chat at `--rate N`
+//!   (100,000) lines a second; `--spill`: what groups beyond the memory cost.
 //! - `--row NAME --input FOLDER`: one measurement in this process, for a profiler.
 
 #![allow(missing_docs)]
 
 mod chat;
+mod courier;
 mod digest;
 mod keep;
 mod lines;
@@ -62,6 +63,7 @@ struct Options {
     only: String,
     small: bool,
     snapshots: bool,
+    rate: u64,
     spill: bool,
     row: Option<String>,
     input: Option<PathBuf>,
@@ -74,6 +76,7 @@ impl Options {
             only: String::new(),
             small: false,
             snapshots: false,
+            rate: 100_000,
             spill: false,
             row: None,
             input: None,
@@ -85,6 +88,7 @@ impl Options {
                 "--only" => options.only = value()?,
                 "--small" => options.small = true,
                 "--snapshots" => options.snapshots = true,
+                "--rate" => options.rate = value()?.parse()?,
                 "--spill" => options.spill = true,
                 "--row" => options.row = Some(value()?),
                 "--input" => options.input = Some(value()?.into()),
@@ -92,6 +96,9 @@ impl Options {
                 "--bench" => {}
                 other => return Err(format!("unknown option {other}: see benches/main.rs").into()),
             }
+        }
+        if options.rate == 0 {
+            return Err("--rate must be at least 1".into());
         }
         if options.rounds == 0 {
             return Err("--rounds must be at least 1".into());
@@ -114,11 +121,24 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
         println!("{}", measure::here(&row, &folder, divisor)?);
         return Ok(());
     }
+    if let Some(row) = options
+        .row
+        .as_ref()
+        .and_then(|row| row.strip_prefix("courier "))
+    {
+        let numbers: Result<Vec<u64>, _> = row.split(' ').map(str::parse).collect();
+        let [lines, per_second, every] = numbers?[..] else {
+            return Err("a row of courier is LINES LINES_A_SECOND MILLISECONDS".into());
+        };
+        println!("{}", courier::row(&folder, lines, per_second, every)?);
+        return Ok(());
+    }
+    if options.snapshots {
+        courier::run(&folder, options.rate, options.small)?;
+        return snapshots::run(options.small);
+    }
     word_count::prepare(&folder, divisor)?;
     chat::prepare(&folder, divisor)?;
-    if options.snapshots {
-        return snapshots::run(&folder, options.small);
-    }
     let rows = || GROUPS.iter().flat_map(|(_, rows)| rows.iter());
     if let Some(name) = &options.row {
         let row = rows().find(|row| row.name == name);

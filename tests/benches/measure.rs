@@ -62,7 +62,7 @@ fn cpu() -> Result<Duration, Box<dyn Error>> {
 
 /// The most memory that this process has held, in KiB. (The figure of `getrusage` includes what
 /// the parent held when it made the process.)
-fn peak_kib() -> Result<u64, Box<dyn Error>> {
+pub fn peak_kib() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let number = line.and_then(|line| line.trim().strip_suffix(" kB"));

@@ -1,7 +1,5 @@
-//! What snapshots cost: a stream of chat lines at a pace, and how long the work stands still, how
-//! large a snapshot is, and how long a restart takes, by the number of keys.
-//!
-//! `cargo bench -p pipeline-tests --bench compare -- --snapshots` prints two tables.
+//! How long the work stands still for a snapshot, how large it is, and how long a restart takes, by
+//! the number of keys.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,13 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use pipeline_core::prelude::*;
 use pipeline_core::runners::direct::Snapshots;
 use pipeline_core::source::{Position, Resume};
-use pipeline_examples::courier_chat::{ChatEvent, Conversation, parse};
-
-use crate::measure::timed;
 
 type Failed = Box<dyn Error>;
 
@@ -127,81 +121,6 @@ impl Reader<u64, ()> for NumbersReader {
     }
 }
 
-/// Summarises the messages of an order.
-#[derive(Clone)]
-struct Summary;
-
-impl CombineFn for Summary {
-    type Input = pipeline_examples::courier_chat::ChatMessage;
-    type Accumulator = Conversation;
-    type Output = Conversation;
-
-    fn create_accumulator(&self) -> Conversation {
-        Conversation::default()
-    }
-
-    fn add_input(&self, summary: &mut Conversation, message: Self::Input) {
-        summary.add(&message, "");
-    }
-
-    fn merge_accumulators(&self, summary: &mut Conversation, other: Conversation) {
-        summary.merge(other);
-    }
-
-    fn extract_output(&self, summary: Conversation) -> Conversation {
-        summary
-    }
-}
-
-/// Runs the stream of chat lines with snapshots every so often; returns a line of the table.
-fn chat(lines: &Arc<Vec<Bytes>>, total: u64, every: Option<Duration>) -> Result<String, Failed> {
-    let folder = tempfile::tempdir()?;
-    let mut runner = DirectRunner::new();
-    if let Some(every) = every {
-        let snapshots = Snapshots::open(folder.path())?.interval(every);
-        runner = runner.snapshots(&snapshots.bytes(u64::MAX));
-    }
-    let numbers = Numbers::new(total, 100_000);
-    numbers.stop_at(runner.stop_handle(), total);
-    let lines = Arc::clone(lines);
-    let (result, cost) = timed(|| {
-        let pipeline = Pipeline::build(|p| {
-            let events = p
-                .read("Read", numbers)
-                .try_map("Parse", move |number: &u64| {
-                    let line = &lines[*number as usize % lines.len()];
-                    parse(line).map_err(Failure::from)
-                });
-            events
-                .dead_letters
-                .check("NoneRefused", |refused| assert_eq!(refused.len(), 0));
-            events
-                .ok
-                .flat_map("Messages", |event| match event {
-                    ChatEvent::Message(message) => Some(message),
-                    ChatEvent::Order(_) => None,
-                })
-                .key_by("ByOrder", |message| message.order_id)
-                .window_into("Visits", Sessions::with_gap(Duration::from_secs(1800)))
-                .combine_per_key("Summarise", Summary)
-                .check("Summaries", |_| {});
-        })?;
-        runner.run(&pipeline)
-    })?;
-    let snapshots = result.snapshots().unwrap_or_default();
-    let taken = snapshots.taken.max(1) as u32;
-    Ok(format!(
-        "{:<16} {:>10.0} {:>8.2} {:>8} {:>12.1} {:>12.1} {:>10.1}",
-        every.map_or("none".to_owned(), |every| format!("every {every:?}")),
-        total as f64 / cost.wall.as_secs_f64(),
-        cost.cpu.as_secs_f64(),
-        snapshots.taken,
-        (snapshots.paused / taken).as_secs_f64() * 1e3,
-        snapshots.longest_pause.as_secs_f64() * 1e3,
-        snapshots.last_bytes as f64 / 1e6,
-    ))
-}
-
 /// Keeps how often a key came, and a text of 32 bytes.
 #[derive(Clone)]
 struct Hold(ValueCell<(u64, String)>);
@@ -269,23 +188,8 @@ fn pause(keys: u64) -> Result<String, Failed> {
     ))
 }
 
-/// Prints both tables.
-pub fn run(folder: &Path, small: bool) -> Result<(), Failed> {
-    let text = std::fs::read(folder.join("chat.ndjson"))?;
-    let text = Bytes::from(text);
-    let lines = text
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
-    let lines: Arc<Vec<Bytes>> = Arc::new(lines.map(|line| text.slice_ref(line)).collect());
-    let total = if small { 20_000 } else { 2_200_000 };
-    println!("chat lines at 100,000 a second, parsed and grouped into sessions");
-    println!(
-        "{:<16} {:>10} {:>8} {:>8} {:>12} {:>12} {:>10}",
-        "snapshots", "lines/s", "CPU s", "taken", "mean ms", "longest ms", "last MB"
-    );
-    for every in [None, Some(10_000), Some(1_000), Some(250)] {
-        println!("{}", chat(&lines, total, every.map(Duration::from_millis))?);
-    }
+/// Prints a table.
+pub fn run(small: bool) -> Result<(), Failed> {
     println!("\na snapshot of a table of keys, and a restart from it");
     println!(
         "{:>10} {:>12} {:>12} {:>12} {:>12}",

@@ -8,7 +8,9 @@ use pipeline_core::ManualClock;
 use pipeline_core::prelude::*;
 use pipeline_core::runners::direct::{Disorder, Moment, Snapshots};
 
-use crate::world::{CRASH, Event, Random, Replacing, Rows, Topic, World};
+use crate::sinks::{BROKEN, File, Place, Replacing, Rows};
+use crate::topic::Topic;
+use crate::world::{CRASH, Event, Random, World};
 
 /// What a case came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,8 +19,14 @@ pub struct Told {
     pub snapshots: u64,
 }
 
-const GAP: i64 = 60;
-const WINDOW: i64 = 100;
+/// The files, and all sinks, by name.
+const FILES: [&str; 2] = ["file", "other"];
+const SINKS: [&str; 7] = [
+    "raw", "seen", "groups", "together", "counts", FILES[0], FILES[1],
+];
+
+pub const GAP: i64 = 60;
+pub const WINDOW: i64 = 100;
 
 /// Puts what it got of a key in a window together when the window ends.
 #[derive(Clone)]
@@ -59,19 +67,20 @@ impl StatefulDoFn for Together {
     }
 }
 
-fn row_of(key: u8, end: Timestamp, ids: &[u64]) -> String {
+pub fn row_of(key: u8, end: Timestamp, ids: &[u64]) -> String {
     format!("{key} until {}: {ids:?}", end.millis() / 1_000)
 }
 
-fn seconds(seconds: i64) -> Duration {
+pub fn seconds(seconds: i64) -> Duration {
     Duration::from_secs(seconds as u64)
 }
 
 pub fn build(world: &World) -> Result<pipeline_core::BuiltPipeline, Error> {
-    let rows = |name| Rows {
+    let place = |name| Place {
         world: world.clone(),
         name,
     };
+    let rows = |name| Rows(place(name));
     Pipeline::build(|p| {
         let events = p.read("Read", Topic(world.clone()));
         let keyed = events.key_by("ByKey", |event: &Event| event.key);
@@ -79,13 +88,15 @@ pub fn build(world: &World) -> Result<pipeline_core::BuiltPipeline, Error> {
             .reshuffle("Spread")
             .map("Raw", |event| format!("{}", event.id))
             .write("WriteRaw", rows("raw"));
-        events.map("Seen", |event| format!("{}", event.id)).write(
-            "WriteSeen",
-            Replacing {
-                world: world.clone(),
-                name: "seen",
-            },
-        );
+        events
+            .map("Seen", |event| format!("{}", event.id))
+            .write("WriteSeen", Replacing(place("seen")));
+        // Two, so that one can have finished when a crash comes, and the other not.
+        for name in FILES {
+            events
+                .map(&format!("{name}Line"), |event| format!("{}", event.id))
+                .write(&format!("{name}Write"), File(place(name)));
+        }
         let fixed = FixedWindows::of(seconds(WINDOW));
         let windowed = keyed.window_into("Fixed", fixed);
         windowed
@@ -113,7 +124,7 @@ pub fn build(world: &World) -> Result<pipeline_core::BuiltPipeline, Error> {
 }
 
 /// Hands the end of its window to a function, with the element.
-trait Reify<T: Element> {
+pub trait Reify<T: Element> {
     fn reify<U: Element>(
         &self,
         name: &str,
@@ -157,7 +168,7 @@ impl<T: Element, U: Element, F: Fn(T, Timestamp) -> U + Clone + Send + Sync + 's
 }
 
 /// What the tables must hold, by a plain loop over the events.
-fn expected(events: &[Event]) -> BTreeMap<&'static str, Vec<String>> {
+pub fn expected(events: &[Event]) -> BTreeMap<&'static str, Vec<String>> {
     let all: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
     let mut windows: BTreeMap<(u8, i64), Vec<u64>> = BTreeMap::new();
     let mut visits: BTreeMap<u8, Vec<i64>> = BTreeMap::new();
@@ -180,12 +191,26 @@ fn expected(events: &[Event]) -> BTreeMap<&'static str, Vec<String>> {
     }
     BTreeMap::from([
         ("raw", all.clone()),
-        ("seen", all),
+        ("seen", all.clone()),
+        (FILES[0], all.clone()),
+        (FILES[1], all),
         ("groups", groups.clone()),
         ("together", groups),
         ("counts", counts),
     ])
 }
+
+/// Where crashes come, those of every snapshot first.
+pub const MOMENTS: [Moment; 8] = [
+    Moment::Prepared,
+    Moment::Written,
+    Moment::Durable,
+    Moment::Committed,
+    Moment::Recovering,
+    Moment::Finishing,
+    Moment::Finished,
+    Moment::Marked,
+];
 
 /// What interleaves the workers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -203,7 +228,11 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
     let count = 20 + random.below(150);
     world.publish(count, &mut random);
     let few = random.one_in(2);
-    world.lock().permits = if few { 30 } else { usize::MAX };
+    let mut state = world.lock();
+    state.permits = if few { 30 } else { usize::MAX };
+    state.replays = disorder.is_none() && random.one_in(4);
+    state.lingers = random.one_in(3);
+    drop(state);
     let folder = memory_folder();
     let mut told = Told {
         lives: 0,
@@ -213,15 +242,21 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
         told.lives += 1;
         // Each life has more time than the one before, so that one of them comes to the end.
         let fuse = 5 + random.below(60) * told.lives;
-        world.lock().fuse = fuse;
         world.redeliver();
-        let mut crash_at = [
-            Moment::Prepared,
-            Moment::Written,
-            Moment::Durable,
-            Moment::Committed,
-        ][random.below(4) as usize];
-        let mut crashes_after = random.below(6) + told.lives / 4;
+        let mut state = world.lock();
+        state.fuse = fuse;
+        // For long, and for the life of a sink: then somebody mends it.
+        state.slow = if random.one_in(4) { 50 } else { 0 };
+        let is_broken = random.one_in(8) && told.lives < 20;
+        state.broken = is_broken.then(|| SINKS[random.below(SINKS.len() as u64) as usize]);
+        // The clock of the machine jumps from life to life, back as well.
+        let clock = Timestamp::from_millis(random.below(1 << 40) as i64);
+        let clock = Arc::new(ManualClock::at(clock));
+        state.clock = Some(Arc::clone(&clock));
+        drop(state);
+        let mut crash_at = MOMENTS[random.below(MOMENTS.len() as u64) as usize];
+        let often = MOMENTS.iter().position(|moment| *moment == crash_at) < Some(4);
+        let mut crashes_after = random.below(if often { 6 } else { 3 }) + told.lives / 4;
         let reached = std::sync::atomic::AtomicU64::new(0);
         let mut crashes = random.one_in(2);
         let (mut workers, mut bundle) = (1 + random.below(3), 1 + random.below(20));
@@ -233,7 +268,14 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
             (workers, bundle) = (workers + 1, 100);
             world.lock().fuse = 20 * fuse;
         }
+        if world.lock().replays && told.lives > 1 && random.one_in(3) {
+            remove_newest(folder.path());
+        }
         let snapshots = Snapshots::open(folder.path()).map_err(|e| e.to_string())?;
+        if snapshots.resumed().is_none() && snapshots_taken(folder.path()) > 0 {
+            // The life before had finished, and its crash came behind the end of all.
+            break;
+        }
         let snapshots = snapshots.interval(match by {
             // The seed draws when snapshots are taken, not the clock.
             By::Seed => Duration::from_secs(3600),
@@ -243,10 +285,7 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
             .workers(workers as usize)
             .max_bundle(bundle as usize)
             .encode_edges(random.one_in(4))
-            // The clock of the machine jumps from life to life, back as well.
-            .clock(Arc::new(ManualClock::at(Timestamp::from_millis(
-                random.below(1 << 40) as i64,
-            ))))
+            .clock(clock)
             .snapshots(&snapshots)
             .at_moments(move |moment| {
                 let before = std::sync::atomic::Ordering::Relaxed;
@@ -270,9 +309,9 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
         let pipeline = build(&world).map_err(|e| e.to_string())?;
         let ended = runner.run(&pipeline);
         told.snapshots += snapshots_taken(folder.path());
-        match ended {
+        match ended.map_err(|error| error.to_string()) {
             Ok(_) => break,
-            Err(error) if error.to_string().contains(CRASH) => {}
+            Err(error) if error.contains(CRASH) || error.contains(BROKEN) => {}
             Err(error) => return Err(format!("life {}: {error}", told.lives)),
         }
         if told.lives > 200 {
@@ -286,8 +325,23 @@ pub fn simulate(seed: u64, by: By, disorder: Option<Disorder>) -> Result<Told, S
     }
 }
 
+/// Removes the newest snapshot, if there is an older one: somebody has put back an older copy.
+fn remove_newest(folder: &std::path::Path) {
+    let files = std::fs::read_dir(folder).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let is_snapshot = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_str();
+        name.is_some_and(|name| name.starts_with("snapshot-"))
+    };
+    let mut snapshots: Vec<_> = paths.filter(is_snapshot).collect();
+    snapshots.sort();
+    if snapshots.len() > 1 {
+        std::fs::remove_file(&snapshots[snapshots.len() - 1]).unwrap();
+    }
+}
+
 /// Makes a folder, in memory if there is such a place: a crash of the job is none of the machine.
-fn memory_folder() -> tempfile::TempDir {
+pub fn memory_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
@@ -295,16 +349,16 @@ fn memory_folder() -> tempfile::TempDir {
 pub fn wrong(world: &World) -> Vec<String> {
     let state = world.lock();
     let count = state.events.len() as u64;
-    let mut wrong = Vec::new();
+    let mut wrong: Vec<String> = state.wrong.iter().map(|w| (*w).to_owned()).collect();
     let unacknowledged = count - state.acknowledged.len() as u64;
-    if unacknowledged > 0 {
+    // A topic that replays does not deliver again what a position has, acknowledged or not.
+    if unacknowledged > 0 && !state.replays {
         wrong.push(format!("{unacknowledged} of {count} not acknowledged"));
     }
     for (name, mut rows) in expected(&state.events) {
-        let mut found = state
-            .tables
-            .get(name)
-            .map_or(Vec::new(), |t| t.rows.clone());
+        let in_table = state.tables.get(name).map(|table| &table.rows);
+        let in_file = state.files.get(name).map(|file| &file.published);
+        let mut found = in_table.or(in_file).cloned().unwrap_or_default();
         found.sort();
         rows.sort();
         if found != rows {
@@ -323,7 +377,7 @@ pub fn wrong(world: &World) -> Vec<String> {
 }
 
 /// The number of the last snapshot is how many were taken; those of earlier lives count again.
-fn snapshots_taken(folder: &std::path::Path) -> u64 {
+pub fn snapshots_taken(folder: &std::path::Path) -> u64 {
     let files = std::fs::read_dir(folder).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.starts_with("snapshot-")).count() as u64

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::moments::{Disorder, Moment};
 use super::rest::Then;
 use super::run::{Run, sink_task};
 use super::snapshots::{Head, Snapshots, Writing};
@@ -19,36 +20,6 @@ const REST_OF_TIME: u32 = 9;
 /// A source that delivers no more when much is unacknowledged may do so long before that, for the
 /// sake of one large message, say: when nothing has come of it for so long, a snapshot is taken.
 const QUIET: Duration = Duration::from_millis(100);
-
-/// Where a crash can come in a test; see [`DirectRunner::at_moments`](super::DirectRunner).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[doc(hidden)]
-pub enum Moment {
-    /// Everything rests, and the sinks have prepared.
-    Prepared,
-    /// The snapshot is written, and not yet under its name.
-    Written,
-    /// The snapshot is durable.
-    Durable,
-    /// The sinks have committed.
-    Committed,
-}
-
-/// A rule of the order that is broken on purpose, so that a test can show that it would notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[doc(hidden)]
-pub enum Disorder {
-    /// Sinks commit before the snapshot is durable.
-    CommitFirst,
-    /// Sources are acknowledged before the snapshot is durable.
-    AcknowledgeFirst,
-    /// What a crash left uncommitted is not committed by the next run.
-    ForgetCommit,
-    /// Positions of sources are not saved.
-    ForgetPositions,
-    /// Exchange messages under way are not waited for.
-    LeaveMessages,
-}
 
 /// What the snapshots of a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +47,8 @@ pub(super) struct Epochs {
     /// When sources with a limit had last moved, and how often they had.
     moved: (Instant, usize),
     cut: Option<Cut>,
+    /// What is committed later than it should be, by a [`Disorder`].
+    late: Option<(u64, Vec<Vec<Vec<u8>>>)>,
     is_over: bool,
     counts: SnapshotCounts,
 }
@@ -108,6 +81,7 @@ impl Epochs {
             last_pause: Duration::ZERO,
             moved: (Instant::now(), 0),
             cut: None,
+            late: None,
             is_over: false,
             counts: SnapshotCounts::default(),
         }
@@ -161,11 +135,15 @@ impl Epochs {
     /// Takes a part of a worker's state. Everything rests.
     pub(super) fn frame(&mut self, frame: Frame) -> Result<()> {
         self.open()?;
-        let forget = self.run.runner.disorder == Some(Disorder::ForgetPositions);
+        let forgotten = match self.run.runner.disorder {
+            Some(Disorder::ForgetPositions) => "parts",
+            Some(Disorder::PrepareLate) => PREPARED,
+            _ => "",
+        };
         if let Some(cut) = &mut self.cut
             && let Some(writing) = &mut cut.writing
         {
-            if !(forget && frame.name == "parts") {
+            if frame.name != forgotten {
                 cut.bytes += writing.frame(&frame)?;
             }
             if frame.name == PREPARED {
@@ -208,19 +186,25 @@ impl Epochs {
         let prepared = std::mem::take(&mut cut.prepared);
         let commit_first = self.run.runner.disorder == Some(Disorder::CommitFirst);
         if commit_first {
-            self.commit(prepared.clone())?;
+            self.commit(self.epoch, prepared.clone())?;
+        }
+        if let Some((epoch, late)) = self.late.take() {
+            self.commit(epoch, late)?;
         }
         self.run.reach(Moment::Written)?;
         if let Some(writing) = cut.writing.take() {
             writing.finish()?;
         }
         self.run.reach(Moment::Durable)?;
-        if !commit_first {
-            self.commit(prepared)?;
+        let goes_on = cut.then == Then::GoOn;
+        match self.run.runner.disorder {
+            Some(Disorder::CommitFirst) => {}
+            Some(Disorder::CommitLate) if goes_on => self.late = Some((self.epoch, prepared)),
+            _ => self.commit(self.epoch, prepared)?,
         }
         self.run.reach(Moment::Committed)?;
         self.epoch += 1;
-        self.is_over = cut.then != Then::GoOn;
+        self.is_over = !goes_on;
         self.last = Instant::now();
         self.last_pause = cut.began.elapsed();
         self.counts.taken += 1;
@@ -230,10 +214,10 @@ impl Epochs {
         Ok(Some(cut.then))
     }
 
-    fn commit(&self, prepared: Vec<Vec<Vec<u8>>>) -> Result<()> {
+    fn commit(&self, epoch: u64, prepared: Vec<Vec<Vec<u8>>>) -> Result<()> {
         for (node, prepared) in self.run.graph.nodes.iter().zip(prepared) {
             if let Some(hook) = &node.sink {
-                let task = SinkTask::Commit(self.epoch, prepared);
+                let task = SinkTask::Commit(epoch, prepared);
                 sink_task(&node.path, hook, &self.runtime, task, None)?;
             }
         }

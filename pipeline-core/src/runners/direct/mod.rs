@@ -22,6 +22,7 @@
 
 mod epochs;
 mod memory;
+mod moments;
 mod parker;
 mod rest;
 mod result;
@@ -31,7 +32,8 @@ mod seeded;
 mod snapshots;
 mod threads;
 
-pub use epochs::{Disorder, Moment, SnapshotCounts};
+pub use epochs::SnapshotCounts;
+pub use moments::{Disorder, Moment};
 pub use result::{End, RunResult};
 pub use runner::{DirectRunner, StopHandle};
 pub use snapshots::{Beside, Resumed, Snapshots};

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::epochs::{Disorder, Moment, SnapshotCounts, mark_finished};
+use super::epochs::{SnapshotCounts, mark_finished};
 use super::memory::{Guard, memory};
+use super::moments::{Disorder, Moment};
 use super::parker::Parker;
 use super::rest::Rest;
 use super::result::{End, RunResult};
@@ -158,10 +159,7 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
     };
     let head = restored.as_ref().map(|resuming| resuming.saved.head());
     let clock: Arc<dyn Clock> = match head {
-        Some(head) => Arc::new(ResumedClock {
-            clock: Arc::clone(&runner.clock),
-            at_least: head.now,
-        }),
+        Some(head) => Arc::new(ResumedClock::new(Arc::clone(&runner.clock), head.now)),
         None => Arc::clone(&runner.clock),
     };
     let earlier = head.map(|head| head.metrics.clone());
@@ -212,25 +210,41 @@ pub(super) fn run(runner: &DirectRunner, pipeline: &BuiltPipeline) -> Result<Run
     };
     drop(guard);
     let ended = run.why_given_up().and(ended);
+    let mark = || match (&ended, snapshots) {
+        (
+            Ok(Ended {
+                snapshots: Some((epoch, _)),
+                suspended: false,
+                ..
+            }),
+            Some(folder),
+        ) => mark_finished(&run, folder, epoch + 1),
+        _ => Ok(()),
+    };
+    let mark_first = runner.disorder == Some(Disorder::MarkFirst);
+    if mark_first {
+        mark()?;
+    }
     let finished = match &ended {
-        Ok(ended) if ended.suspended => finish(graph, runtime.handle(), SinkTask::Suspend),
+        Ok(ended) if ended.suspended => finish(&run, runtime.handle(), SinkTask::Suspend),
         // The next run goes on from the last snapshot, and needs what the sinks have prepared.
         Err(_) if snapshots.is_some() => Ok(()),
-        ended => finish(graph, runtime.handle(), SinkTask::Finish(ended.is_ok())),
+        ended => finish(&run, runtime.handle(), SinkTask::Finish(ended.is_ok())),
     };
     let closed = close_sources(graph, runtime.handle());
     // A task that a connector left behind must not hold up the end.
     runtime.shutdown_background();
+    let marked = match &finished {
+        Ok(()) if !mark_first => run.reach(Moment::Finished).and_then(|()| mark()),
+        _ => Ok(()),
+    };
     let Ended {
         open_groups,
         snapshots,
         suspended,
     } = ended?;
-    finished?;
-    closed?;
-    if let (Some(folder), Some((epoch, _)), false) = (&runner.snapshots, snapshots, suspended) {
-        mark_finished(&run, folder, epoch + 1)?;
-    }
+    finished.and(marked).and(closed)?;
+    run.reach(Moment::Marked)?;
     let end = match snapshots {
         Some((epoch, _)) if suspended => End::Suspended { epoch, open_groups },
         None if runner.stop.is_stopped() => End::Stopped {
@@ -281,6 +295,9 @@ fn resume(
             }
             None => None,
         };
+        if let Some(at_moments) = &runner.at_moments {
+            at_moments(Moment::Recovering)?;
+        }
         let task = SinkTask::Recover(last);
         let committed = sink_task(&node.path, hook, runtime, task, None)?;
         snapshots.number_behind(committed).map_err(|error| {
@@ -297,10 +314,11 @@ fn resume(
 }
 
 /// Lets every sink end its output, all in the same way unless one fails; returns the first error.
-fn finish(graph: &Graph, runtime: &tokio::runtime::Handle, task: SinkTask) -> Result<()> {
+fn finish(run: &Run, runtime: &tokio::runtime::Handle, task: SinkTask) -> Result<()> {
     let mut result = Ok(());
-    for node in &graph.nodes {
+    for node in &run.graph.nodes {
         let Some(hook) = &node.sink else { continue };
+        result = result.and_then(|()| run.reach(Moment::Finishing));
         let task = match &result {
             Ok(()) => task.clone(),
             Err(_) => SinkTask::Finish(false),

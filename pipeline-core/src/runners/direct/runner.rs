@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::epochs::{Disorder, Moment};
+use super::moments::{Disorder, Moment};
 use super::result::RunResult;
 use super::run;
 use super::snapshots::{Snapshots, compare, prints};

@@ -25,8 +25,10 @@ pub(super) struct Written {
     waiting: BTreeMap<usize, (Part, Saved)>,
     /// How parts are named, in a run with snapshots.
     names: Option<Names>,
-    /// The life before had begun to publish; that was done to the end, and nothing may follow.
-    published: bool,
+    /// A life before had begun to publish; that was done to the end, and nothing may follow. The
+    /// parts that were published, for later snapshots to name: a life behind this one must not take
+    /// its empty parts for the output.
+    published: Option<Vec<Saved>>,
     /// What others have left behind has been removed.
     is_tidy: bool,
 }
@@ -36,7 +38,7 @@ pub(super) struct Taken {
     pub(super) parts: Vec<Part>,
     /// What their names have in common, in a run with snapshots.
     pub(super) tag: Option<String>,
-    /// They were published by the life before.
+    /// They were published by a life before.
     pub(super) published: bool,
 }
 
@@ -72,7 +74,11 @@ impl Written {
     /// Encodes what a worker has saved; the first one speaks for the parts without a worker as well.
     pub(super) fn encode(&self, saved: Saved) -> Result<Vec<u8>> {
         let first = saved.worker == 0;
-        let mut all = vec![saved];
+        let mut all = match &self.published {
+            Some(published) if first => published.clone(),
+            Some(_) => Vec::new(),
+            None => vec![saved],
+        };
         if first {
             all.extend(self.waiting.values().map(|(_, saved)| saved.clone()));
         }
@@ -133,7 +139,7 @@ impl<T> TextSink<T> {
         Taken {
             parts: written.closed.into_iter().chain(waiting).collect(),
             tag: written.names.map(|names| names.tag),
-            published: written.published,
+            published: written.published.is_some(),
         }
     }
 }
@@ -211,10 +217,10 @@ impl<T: Element> TextSink<T> {
         };
         let is_there = |saved: &Saved| AtomicFile::is_there(&path, &saved.name);
         if last.drained && !saved.iter().all(is_there) {
-            self.publish_again(saved, last.epoch)?;
+            self.publish_again(saved.clone(), last.epoch)?;
             *self.lock() = Written {
                 names: Some(names),
-                published: true,
+                published: Some(saved),
                 ..Written::default()
             };
             return Ok(0);
@@ -228,7 +234,7 @@ impl<T: Element> TextSink<T> {
             closed: Vec::new(),
             waiting,
             names: Some(names),
-            published: false,
+            published: None,
             is_tidy: false,
         };
         self.mark_parts()?;

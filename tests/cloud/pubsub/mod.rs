@@ -1,5 +1,6 @@
 //! Pub/Sub, against everything that speaks its protocol.
 
 mod contract;
+mod pipelines;
 mod services;
 mod trouble;

@@ -92,9 +92,14 @@ impl PubSubServer {
         }
     }
 
-    /// Returns a client of it that is quick to lose patience.
+    /// Returns its address, `127.0.0.1:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns a client of it.
     pub fn client(&self) -> CloudPubSub {
-        let address = format!("127.0.0.1:{}", self.port);
+        let address = self.address();
         let cloud = Cloud::from_env().and_then(|c| c.endpoint(Service::PubSub, &address));
         CloudPubSub::new(&cloud.expect("an address"), "p")
     }

@@ -3,4 +3,5 @@
 mod contract;
 mod pipelines;
 mod services;
+mod throughput;
 mod trouble;

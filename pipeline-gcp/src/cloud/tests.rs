@@ -79,3 +79,26 @@ fn a_client_is_made_anew_in_another_runtime() -> Result<(), Box<dyn Error>> {
     assert_eq!(made, 2);
     Ok(())
 }
+
+#[test]
+fn runtimes_at_once_keep_their_clients_until_they_end() -> Result<(), Box<dyn Error>> {
+    let clients = PerRuntime::new();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+    };
+    let (first, second) = (runtime()?, runtime()?);
+    let get = async |number: u32| clients.get(async || Ok::<_, CloudError>(number)).await;
+    for _ in 0..2 {
+        assert_eq!(*first.block_on(get(1))?, 1);
+        assert_eq!(*second.block_on(get(2))?, 2);
+    }
+    assert!(clients.here().is_none());
+    assert_eq!(clients.all().len(), 2);
+    drop(first);
+    assert_eq!(clients.all().iter().map(|n| **n).collect::<Vec<u32>>(), [2]);
+    drop(second);
+    assert!(clients.all().is_empty());
+    Ok(())
+}

@@ -120,7 +120,9 @@ fn cut(text: &str) -> String {
     if text.len() <= MAX_ATTRIBUTE_VALUE {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(MAX_ATTRIBUTE_VALUE - MARK.len());
+    let most = MAX_ATTRIBUTE_VALUE - MARK.len();
+    let ends = text.char_indices().map(|(end, _)| end);
+    let end = ends.take_while(|end| *end <= most).last().unwrap_or(0);
     format!("{}{MARK}", &text[..end])
 }
 

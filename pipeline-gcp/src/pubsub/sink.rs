@@ -1,17 +1,18 @@
 //! Publishes a collection.
 
+mod join;
 mod publish;
 mod writer;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use futures_of::all;
 use pipeline_core::coder::decode;
 use pipeline_core::prelude::*;
 use pipeline_core::sink::Promise;
 use pipeline_core::{Error, Result};
 
+use self::join::all;
 use self::publish::Publishing;
 pub use self::writer::PubSubWriter;
 use super::message::NewMessage;
@@ -163,35 +164,5 @@ impl Sink for PubSubSink {
 
     fn max_batch(&self) -> usize {
         self.batch
-    }
-}
-
-/// The one thing that is needed of futures, whatever features there are.
-mod futures_of {
-    use std::future::poll_fn;
-    use std::pin::Pin;
-    use std::task::Poll;
-
-    use pipeline_core::Result;
-
-    /// Waits for all, and returns the first error when one is there.
-    pub(super) async fn all<F: Future<Output = Result<()>> + Send>(futures: Vec<F>) -> Result<()> {
-        let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
-        poll_fn(|context| {
-            let mut error = None;
-            running.retain_mut(|future| match future.as_mut().poll(context) {
-                Poll::Pending => true,
-                Poll::Ready(ended) => {
-                    error = error.take().or(ended.err());
-                    false
-                }
-            });
-            match error {
-                Some(error) => Poll::Ready(Err(error)),
-                None if running.is_empty() => Poll::Ready(Ok(())),
-                None => Poll::Pending,
-            }
-        })
-        .await
     }
 }

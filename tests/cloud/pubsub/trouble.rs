@@ -120,6 +120,21 @@ async fn nobody_waits_for_ever_for_an_answer() {
     }
 }
 
+#[tokio::test]
+async fn a_call_may_take_its_deadline_and_not_more() {
+    let (server, service) = start(plain()).await;
+    server.always(Call::CreateTopic, Action::Delay(DEADLINE / 2));
+    service.create_topic("slow").await.unwrap();
+    server.heal();
+    server.always(Call::CreateTopic, Action::Delay(DEADLINE * 2));
+    let (elapsed, error) = failing(service.create_topic("slower")).await;
+    assert!(elapsed >= DEADLINE && elapsed < DEADLINE * 2, "{elapsed:?}");
+    assert_eq!(
+        error.to_string(),
+        "Pub/Sub could not create topic \"projects/p/topics/slower\" within 2.0s (1 attempts): no answer"
+    );
+}
+
 // #22808 again: it was there, and is not any more.
 #[tokio::test]
 async fn a_subscription_that_falls_silent_is_asked_for() {

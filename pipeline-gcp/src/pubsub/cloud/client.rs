@@ -57,8 +57,6 @@ pub struct CloudPubSub {
     making: tokio::sync::Mutex<()>,
     /// One at a time begins to pull.
     beginning: tokio::sync::Mutex<()>,
-    /// The clients made last.
-    pub(super) last: Mutex<Option<Arc<Clients>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +103,6 @@ impl CloudPubSub {
             clients: PerRuntime::new(),
             making: tokio::sync::Mutex::new(()),
             beginning: tokio::sync::Mutex::new(()),
-            last: Mutex::default(),
         }
     }
 
@@ -182,15 +179,7 @@ impl CloudPubSub {
     /// Returns the clients of the current runtime.
     pub(super) async fn clients(&self) -> Result<Arc<Clients>, PubSubErrorKind> {
         let _one = self.making.lock().await;
-        let clients = self.clients.get(async || self.make().await).await?;
-        let mut last = lock(&self.last);
-        if !last
-            .as_ref()
-            .is_some_and(|last| Arc::ptr_eq(last, &clients))
-        {
-            *last = Some(Arc::clone(&clients));
-        }
-        Ok(clients)
+        self.clients.get(async || self.make().await).await
     }
 
     async fn make(&self) -> Result<Clients, PubSubErrorKind> {
@@ -333,12 +322,21 @@ impl CloudPubSub {
         }
     }
 
-    /// Returns what pulls from a subscription, if something does.
-    pub(super) fn pulled(&self, subscription: &str) -> Option<Arc<Pulling>> {
+    /// Returns what pulls from a subscription, in all runtimes.
+    pub(super) fn pulled(&self, subscription: &str) -> Vec<Arc<Pulling>> {
+        let Ok(name) = self.name(Kind::Subscription, subscription) else {
+            return Vec::new();
+        };
+        let clients = self.clients.all().into_iter();
+        clients
+            .filter_map(|clients| lock(&clients.pulling).get(&name).cloned())
+            .collect()
+    }
+
+    /// Takes away what pulls from a subscription in the current runtime.
+    pub(super) fn take_pulling(&self, subscription: &str) -> Option<Arc<Pulling>> {
         let name = self.name(Kind::Subscription, subscription).ok()?;
-        let last = lock(&self.last);
-        let pulling = lock(&last.as_ref()?.pulling);
-        pulling.get(&name).cloned()
+        lock(&self.clients.here()?.pulling).remove(&name)
     }
 }
 

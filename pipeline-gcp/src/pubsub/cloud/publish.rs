@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::FutureExt;
 use google_cloud_pubsub::client::BasePublisher;
 use google_cloud_pubsub::error::PublishError;
 use google_cloud_pubsub::model::Message as CloudMessage;
-use tokio::time::{Instant, timeout_at};
+
+use tokio::task::unconstrained;
 
 use super::calls::{Fault, Patience};
 use crate::pubsub::error::{PubSubError, PubSubErrorKind};
@@ -123,21 +124,20 @@ impl Publish<'_> {
             .set_byte_threshold(self.requests.bytes)
             .set_delay_threshold(NO_DELAY)
             .build();
-        let until = Instant::now() + self.patience.deadline;
-        let sent = part.iter().map(|&index| {
-            let publishing = publisher.publish(to_cloud(&messages[index]));
-            timeout_at(until, publishing)
-        });
-        let sent: Vec<_> = sent.collect();
-        let flush = timeout_at(until, publisher.flush());
-        let (sent, _) = futures::join!(join_all(sent), flush);
+        let sent = part.iter();
+        let sent: Vec<_> = sent
+            .map(|&index| publisher.publish(to_cloud(&messages[index])))
+            .collect();
+        // When it is over, every message has its answer, or has waited too long for it.
+        let _ = tokio::time::timeout(self.patience.deadline, publisher.flush()).await;
         sent.into_iter()
-            .map(|sent| match sent {
-                Ok(Ok(id)) => Sent::Published(id),
-                Ok(Err(PublishError::Rpc(answer))) => Sent::Fault(Fault::of(&answer)),
-                Ok(Err(PublishError::OrderingKeyPaused)) => Sent::Behind,
-                Ok(Err(error)) => Sent::Fault(Fault::Transient(error.to_string())),
-                Err(_) => Sent::Fault(Fault::Transient(
+            // Unconstrained, since tokio has a task yield now and then, by telling it that nothing is ready.
+            .map(|sent| match unconstrained(sent).now_or_never() {
+                Some(Ok(id)) => Sent::Published(id),
+                Some(Err(PublishError::Rpc(answer))) => Sent::Fault(Fault::of(&answer)),
+                Some(Err(PublishError::OrderingKeyPaused)) => Sent::Behind,
+                Some(Err(error)) => Sent::Fault(Fault::Transient(error.to_string())),
+                None => Sent::Fault(Fault::Transient(
                     "no answer; it may have been published".to_owned(),
                 )),
             })

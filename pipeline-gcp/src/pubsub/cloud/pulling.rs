@@ -1,6 +1,7 @@
 //! Pulling: streams that stay open, what they have brought, and the handlers that acknowledge it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use super::client::lock;
 use crate::pubsub::error::PubSubErrorKind;
 use crate::pubsub::message::{Message, NewMessage};
 use crate::pubsub::service::{NotAcknowledged, ReceivedMessage};
+
+/// The next ack id: several runs of this process may pull from a subscription at once.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// How long the service may take to hear that a stream has ended.
 const STREAM_ENDS: Duration = Duration::from_millis(250);
@@ -42,7 +46,6 @@ struct State {
     waiting: VecDeque<(u64, Handler, Message)>,
     /// What was taken and is not acknowledged.
     out: HashMap<u64, Handler>,
-    next: u64,
     failed: Option<PubSubErrorKind>,
     /// When the service was last heard.
     heard: Instant,
@@ -57,7 +60,6 @@ impl Pulling {
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 out: HashMap::new(),
-                next: 1,
                 failed: None,
                 heard: Instant::now(),
                 seen,
@@ -97,8 +99,7 @@ impl Pulling {
             let mut state = self.state();
             state.heard = Instant::now();
             state.seen = true;
-            let id = state.next;
-            state.next += 1;
+            let id = NEXT.fetch_add(1, Ordering::Relaxed);
             state.waiting.push_back((id, handler, message));
         }
         self.arrived.notify_one();
@@ -171,51 +172,17 @@ impl Pulling {
         }
     }
 
-    /// Acknowledges; where the subscription confirms it, waits for that. Returns what is known not to be.
-    pub(super) async fn acknowledge(
-        &self,
-        ack_ids: &[String],
-        deadline: Duration,
-    ) -> Vec<NotAcknowledged> {
-        let mut failed = Vec::new();
-        let mut confirming = Vec::new();
-        let until = Instant::now() + deadline;
-        for (ack_id, handler) in self.call_in(ack_ids) {
-            match handler {
-                None => failed.push(NotAcknowledged {
-                    ack_id: ack_id.clone(),
-                    reason: "it is not out".to_owned(),
-                }),
-                Some(Handler::ExactlyOnce(handler)) => confirming.push(async move {
-                    let reason = match timeout_at(until, handler.confirmed_ack()).await {
-                        Ok(Ok(())) => return None,
-                        Ok(Err(error)) => error.to_string(),
-                        Err(_) => format!("not confirmed within {deadline:?}"),
-                    };
-                    let ack_id = ack_id.clone();
-                    Some(NotAcknowledged { ack_id, reason })
-                }),
-                Some(handler) => handler.ack(),
-            }
-        }
-        failed.extend(join_all(confirming).await.into_iter().flatten());
-        failed
-    }
-
-    /// Gives back, to be delivered again at once.
-    pub(super) fn give_back(&self, ack_ids: &[String]) {
-        for (_, handler) in self.call_in(ack_ids) {
-            if let Some(handler) = handler {
-                handler.nack();
-            }
-        }
-    }
-
-    fn call_in<'i>(&self, ack_ids: &'i [String]) -> Vec<(&'i String, Option<Handler>)> {
+    /// Takes the handlers of those that are out here, and leaves the others.
+    pub(super) fn call_in(&self, ack_ids: &mut Vec<String>) -> Vec<(String, Handler)> {
+        let mut handlers = Vec::with_capacity(ack_ids.len());
         let mut state = self.state();
-        let ids = ack_ids.iter();
-        ids.map(|id| (id, id.parse().ok().and_then(|id| state.out.remove(&id))))
-            .collect()
+        ack_ids.retain_mut(|ack_id| {
+            let handler = ack_id.parse().ok().and_then(|id| state.out.remove(&id));
+            let is_out = handler.is_some();
+            handlers.extend(handler.map(|handler| (std::mem::take(ack_id), handler)));
+            !is_out
+        });
+        handlers
     }
 
     /// Ends the streams: gives back what is out, and waits until the client has sent everything that it has to say.
@@ -224,7 +191,7 @@ impl Pulling {
             task.abort();
         }
         // What is given back while the service still takes a stream for open would be brought by that one, and lost
-        // to everybody until its lease has passed.
+        // to everybody until its lease has passed. (The emulator takes nothing back of a stream that has ended.)
         tokio::time::sleep(STREAM_ENDS).await;
         let held = {
             let mut state = self.state();
@@ -250,6 +217,30 @@ impl Pulling {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
+}
+
+/// Acknowledges; where the subscription confirms it, waits for that. Returns what is known not to be.
+pub(super) async fn acknowledge(
+    handlers: Vec<(String, Handler)>,
+    deadline: Duration,
+) -> Vec<NotAcknowledged> {
+    let mut confirming = Vec::new();
+    let until = Instant::now() + deadline;
+    for (ack_id, handler) in handlers {
+        match handler {
+            Handler::ExactlyOnce(handler) => confirming.push(async move {
+                let reason = match timeout_at(until, handler.confirmed_ack()).await {
+                    Ok(Ok(())) => return None,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => format!("not confirmed within {deadline:?}"),
+                };
+                Some(NotAcknowledged { ack_id, reason })
+            }),
+            handler => handler.ack(),
+        }
+    }
+    let failed = join_all(confirming).await;
+    failed.into_iter().flatten().collect()
 }
 
 impl State {

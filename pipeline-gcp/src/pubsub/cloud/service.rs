@@ -5,9 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::calls::{Fault, call};
-use super::client::{CloudPubSub, lock};
+use super::client::CloudPubSub;
 use super::names::Kind;
 use super::publish::Publish;
+use super::pulling::acknowledge;
 use crate::pubsub::error::{PubSubError, PubSubErrorKind};
 use crate::pubsub::message::{Message, NewMessage};
 use crate::pubsub::service::{
@@ -169,31 +170,32 @@ impl PubSub for CloudPubSub {
         ack_ids: &[String],
     ) -> Result<Vec<NotAcknowledged>, PubSubError> {
         self.name(Kind::Subscription, subscription)?;
-        if let Some(pulling) = self.pulled(subscription) {
-            let deadline = self.settings.patience.deadline;
-            return Ok(pulling.acknowledge(ack_ids, deadline).await);
+        let deadline = self.settings.patience.deadline;
+        let (mut failed, mut left) = (Vec::new(), ack_ids.to_vec());
+        for pulling in self.pulled(subscription) {
+            let handlers = pulling.call_in(&mut left);
+            failed.extend(acknowledge(handlers, deadline).await);
         }
-        let not = ack_ids.iter().map(|ack_id| NotAcknowledged {
-            ack_id: ack_id.clone(),
-            reason: "its stream has ended".to_owned(),
-        });
-        Ok(not.collect())
+        failed.extend(left.into_iter().map(|ack_id| NotAcknowledged {
+            ack_id,
+            reason: "it is not out, or its stream has ended".to_owned(),
+        }));
+        Ok(failed)
     }
 
     fn give_back(&self, subscription: &str, ack_ids: &[String]) {
-        if let Some(pulling) = self.pulled(subscription) {
-            pulling.give_back(ack_ids);
+        let mut left = ack_ids.to_vec();
+        for pulling in self.pulled(subscription) {
+            // A handler that is dropped gives back.
+            drop(pulling.call_in(&mut left));
         }
     }
 
     async fn end_pulling(&self, subscription: &str) -> Result<(), PubSubError> {
-        let Some(pulling) = self.pulled(subscription) else {
-            return Ok(());
-        };
-        if let Some(clients) = &*lock(&self.last) {
-            lock(&clients.pulling).remove(&pulling.name);
+        match self.take_pulling(subscription) {
+            Some(pulling) => Ok(pulling.end(self.settings.patience.deadline).await?),
+            None => Ok(()),
         }
-        Ok(pulling.end(self.settings.patience.deadline).await?)
     }
 
     /// Zero gives back. Any other deadline changes nothing: the client extends by itself.

@@ -83,7 +83,9 @@ impl AckIds {
 impl Drop for AckIds {
     fn drop(&mut self) {
         let ids = self.take();
-        if !ids.is_empty() {
+        // A service whose client holds the leases gives back when the pulling ends: before, it would bring what comes
+        // again on the streams that are about to end.
+        if !ids.is_empty() && !self.service.extends_leases() {
             self.service.give_back(&self.subscription, &ids);
         }
         let _ = self.released.set(Instant::now());

@@ -211,6 +211,9 @@ impl Target {
             match self.storage().stat(name).await {
                 Ok(there) if self.may_be(&there, uploaded) => copied = Ok(()),
                 Ok(_) => return Err(self.taken(name)),
+                Err(error) if error.kind() != StorageErrorKind::NotFound => {
+                    return Err(error.into());
+                }
                 Err(_) => {
                     self.upload_again(uploaded, spool).await?;
                     copied = self.storage().copy_if_absent(temporary, name).await;

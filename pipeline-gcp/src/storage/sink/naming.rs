@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_name_tells_destination_window_shard_and_part() {
-        let at = |minute| Timestamp::from_millis(1_706_781_600_000 + minute * 60_000);
+        let at = |minute: i64| Timestamp::from_millis(1_706_781_600_000 + minute * 60_000);
         let mut key = FileKey {
             destination: "order".into(),
             window: Window::interval(at(0), at(1)),

@@ -148,14 +148,15 @@ impl<T: Element> FileWriter<T> {
     }
 
     fn start_upload(&mut self, key: FileKey, id: String, spool: SpoolFile, opened_at: Timestamp) {
+        let target = Arc::clone(&self.sink.target);
+        let registry = Arc::clone(&self.shared().registry);
         let over = Over {
+            is_forgotten: target.is_forgotten(&key, &registry, opened_at),
+            part: registry.take(&key),
             key,
             id,
             path: spool.path,
-            opened_at,
         };
-        let target = Arc::clone(&self.sink.target);
-        let registry = Arc::clone(&self.shared().registry);
         let upload = async move { target.upload(over, &registry).await };
         self.uploads.push_back(tokio::spawn(upload));
     }

@@ -42,7 +42,7 @@ macro_rules! over_both {
                 #[test]
                 fn $test() {
                     let server = FaultyStorage::start();
-                    $module::$test(&bench(&server.address()));
+                    $module::$test(&bench(&server.address()).every(3));
                 }
             )+
         }

@@ -15,6 +15,7 @@
 //! letter, never dropped; what is skipped is counted.
 
 mod create;
+mod csv;
 mod json;
 mod policy;
 mod position;
@@ -24,6 +25,7 @@ mod text;
 
 use std::future::Future;
 
+pub use self::csv::{CsvRecords, CsvSource};
 pub use policy::WatermarkPolicy;
 pub use position::Position;
 pub use text::{LineSource, Text, TextReader, TextSplit};

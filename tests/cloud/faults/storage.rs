@@ -3,16 +3,19 @@
 //! It keeps what fake-gcs-server does not: the precondition of a copy, a generation that is gone, a copy in
 //! several steps, an upload whose session is forgotten.
 
+mod answers;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
 use serde_json::{Value, json};
+
+use self::answers::{cut, decoded, said};
 
 /// The objects of a page of a listing.
 const PAGE: usize = 3;
@@ -98,8 +101,6 @@ pub struct FaultyStorage {
 }
 
 impl FaultyStorage {
-    pub const BUCKET: &'static str = "bucket";
-
     pub fn start() -> FaultyStorage {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -494,43 +495,4 @@ impl Asked {
             }
         }
     }
-}
-
-fn said(status: u16, reason: &str) -> Response {
-    let status = StatusCode::from_u16(status).unwrap();
-    let error = json!({"error": {
-        "code": status.as_u16(),
-        "message": format!("the script says {reason}"),
-        "errors": [{"reason": reason}],
-    }});
-    (status, axum::Json(error)).into_response()
-}
-
-/// Answers with the beginning of a body of that length, and cuts the connection.
-fn cut(status: StatusCode, mut headers: HeaderMap, beginning: Bytes, length: usize) -> Response {
-    headers.remove("content-length");
-    headers.insert("content-length", length.into());
-    let cut = std::io::Error::other("the connection is cut");
-    let body = Body::from_stream(stream::iter([Ok(beginning), Err(cut)]));
-    (status, headers, body).into_response()
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let two = (*first == b'%').then(|| behind.get(..2)).flatten();
-        let hex = two.and_then(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
-        match hex {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap()
 }

@@ -113,11 +113,9 @@ fn a_read_goes_on_where_it_was_cut() {
         let mut reader = bench.storage.read(&object, 0..u64::MAX).await.unwrap();
         let mut length = 0;
         length += reader.next().await.unwrap().unwrap().len();
-        let (name, metadata) = (bench.name("big"), Metadata::new());
-        let replaced = bench
-            .storage
-            .put(&name, Bytes::from_static(b"x"), &metadata);
-        replaced.await.unwrap();
+        let (name, none) = (bench.name("big"), Metadata::new());
+        let another = Bytes::from_static(b"x");
+        bench.storage.put(&name, another, &none).await.unwrap();
         loop {
             match reader.next().await {
                 Ok(Some(bytes)) => length += bytes.len(),
@@ -136,10 +134,7 @@ fn a_read_goes_on_where_it_was_cut() {
         let object = hasty.storage.stat(&bench.name("cut")).await.unwrap();
         read(&*hasty.storage, &object, 0..3).await.unwrap_err()
     });
-    assert!(
-        error.is_transient() && error.to_string().contains("at byte 0"),
-        "{error}"
-    );
+    assert!(error.is_transient(), "{error}");
 }
 
 /// An upload in parts goes on where the service says, whatever became of its parts.

@@ -38,5 +38,5 @@ over_a_folder! {
         pipelines_resume_at_every_moment;
     source: lines_of_all_objects_are_read_once, packed_objects_are_read, large_objects_are_shared_out,
         what_is_replaced_while_it_is_read_is_an_error, new_objects_are_read_as_they_come,
-        positions_go_on_anywhere, what_is_not_there_is_an_error;
+        positions_go_on_anywhere, what_is_not_there_is_an_error, tables_are_read;
 }

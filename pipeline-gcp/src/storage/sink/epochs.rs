@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pipeline_core::coder::{decode, encode_to};
@@ -92,8 +93,27 @@ impl Shared {
     /// # Errors
     /// When it cannot be used, or another job uses it.
     pub(super) fn begin(&self, spool: PathBuf, in_epochs: bool) -> Result<()> {
-        self.registry.clear();
+        self.begin_in(&mut self.lock(), spool, in_epochs)
+    }
+
+    /// Begins a run without snapshots, unless another worker has.
+    ///
+    /// # Errors
+    /// As those of `begin`.
+    pub(super) fn begin_once(&self, spool: PathBuf) -> Result<()> {
         let mut state = self.lock();
+        if state.spool.is_some() {
+            return Ok(());
+        }
+        self.begin_in(&mut state, spool, false)?;
+        match &state.spool {
+            Some(folder) => folder.retain(&[]),
+            None => Ok(()),
+        }
+    }
+
+    fn begin_in(&self, state: &mut State, spool: PathBuf, in_epochs: bool) -> Result<()> {
+        self.registry.clear();
         // Lets go of the folder of a run that failed.
         *state = State::default();
         *state = State {
@@ -123,10 +143,11 @@ impl Shared {
 }
 
 /// Returns a name that no other run has: what a dead one may still send must not meet what this one does.
-fn new_run() -> String {
-    let now = chrono::Utc::now();
-    let nanos = now.timestamp_nanos_opt().unwrap_or_default();
-    format!("{nanos:x}.{:x}", std::process::id())
+pub(super) fn new_run() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let nanos = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
+    format!("{nanos:x}.{:x}.{number}", std::process::id())
 }
 
 impl<T: Element> FileSink<T> {
@@ -159,7 +180,7 @@ impl<T: Element> FileSink<T> {
                 self.target.place.full_name()
             )));
         };
-        self.shared.begin(spool.join(&self.target.owner), true)?;
+        self.shared.begin(spool.join(self.folder()), true)?;
         let epoch = last.as_ref().map_or(0, |last| last.epoch);
         let prepared = self.decoded(&last.map(|last| last.prepared).unwrap_or_default())?;
         let mut uploaded = Vec::new();

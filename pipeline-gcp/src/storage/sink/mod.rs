@@ -210,7 +210,7 @@ impl<T> FileSink<T> {
         self
     }
 
-    /// Keeps records in a folder below this one until their window is over. A run with snapshots needs one:
+    /// Keeps records in a folder below this one, named after owner and place, until their window is over. A run with snapshots needs one:
     /// it goes on with what is there, so it must outlive the machine's restart. Default: a folder for
     /// temporary files.
     pub fn spool(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -239,6 +239,19 @@ impl<T> FileSink<T> {
         self.with(|target| target.remember = time)
     }
 
+    /// Returns the name of the spool folder: the owner may write several places.
+    fn folder(&self) -> String {
+        let bytes = self.target.temporary.bytes();
+        let place = self.target.place.full_name().into_bytes();
+        let hash = place
+            .into_iter()
+            .chain(bytes)
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        format!("{}-{hash:016x}", self.target.owner)
+    }
+
     fn check(&self) -> Result<()> {
         let owner = &self.target.owner;
         let is_valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -258,22 +271,12 @@ impl<T: Element> Sink for FileSink<T> {
 
     fn open(&self, worker: usize) -> Result<FileWriter<T>> {
         self.check()?;
-        if worker == 0 || self.shared.lock().spool.is_none() {
-            let spool = match &self.spool {
-                // Apart from that of a run with snapshots, which may want to go on.
-                Some(spool) => spool.join(format!("{}-without-snapshots", self.target.owner)),
-                None => std::env::temp_dir()
-                    .join(format!("pipeline-spool-{}", std::process::id()))
-                    .join(&self.target.owner),
-            };
-            let is_begun = self.shared.lock().spool.is_some();
-            if !is_begun {
-                self.shared.begin(spool, false)?;
-                if let Some(folder) = &self.shared.lock().spool {
-                    folder.retain(&[])?;
-                }
-            }
-        }
+        let spool = match &self.spool {
+            // Apart from that of a run with snapshots, which may want to go on.
+            Some(spool) => spool.join(format!("{}-without-snapshots", self.folder())),
+            None => std::env::temp_dir().join(format!("pipeline-spool-{}", epochs::new_run())),
+        };
+        self.shared.begin_once(spool)?;
         Ok(FileWriter::new(self.clone(), worker, false))
     }
 
@@ -334,7 +337,6 @@ fn clear(spool: &SpoolFolder, with_folder: bool) {
     let _ = spool.retain(&[]);
     if with_folder {
         let _ = std::fs::remove_dir_all(spool.path());
-        let _ = spool.path().parent().map(std::fs::remove_dir);
     }
 }
 

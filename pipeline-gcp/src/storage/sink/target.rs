@@ -56,8 +56,10 @@ pub(super) struct Over {
     /// Names the file among all of all runs.
     pub(super) id: String,
     pub(super) path: PathBuf,
-    /// Where the watermark stood when it was opened.
-    pub(super) opened_at: Timestamp,
+    /// The part that it is, unless its name is taken.
+    pub(super) part: u32,
+    /// Its window was so long over when it was opened that what had been written of it is not known any more.
+    pub(super) is_forgotten: bool,
 }
 
 /// A file that was uploaded, and has its name.
@@ -114,7 +116,8 @@ impl Target {
             key,
             id,
             path,
-            opened_at,
+            part,
+            is_forgotten,
         } = over;
         let mut files = vec![file_name(&path)];
         let path = match self.gzip {
@@ -129,7 +132,7 @@ impl Target {
         let size = size
             .map_err(|error| super::spool::failed("read", &path, error))?
             .len();
-        let (name, part) = self.free_name(&key, opened_at, registry).await?;
+        let (name, part) = self.free_name(&key, part, is_forgotten, registry).await?;
         let temporary = format!("{}{id}", self.temporary);
         let metadata = self.metadata(&id);
         self.storage().upload(&temporary, &path, &metadata).await?;
@@ -144,16 +147,15 @@ impl Target {
         })
     }
 
-    /// Takes the next name of a destination, window and shard that is free.
+    /// Takes the name of a part, or of the next that is free.
     async fn free_name(
         &self,
         key: &FileKey,
-        opened_at: Timestamp,
+        mut part: u32,
+        is_forgotten: bool,
         registry: &Registry,
     ) -> Result<(String, u32)> {
         loop {
-            let is_known = registry.knows(key);
-            let part = registry.take(key);
             let name = self.name(key, part).map_err(Error::connector)?;
             registry.take_name(&name, key)?;
             match self.storage().stat(&name).await {
@@ -163,8 +165,6 @@ impl Target {
                 Err(error) => return Err(error.into()),
                 Ok(_) => {}
             }
-            // What had been written for a window that is long over is not known any more.
-            let is_forgotten = !is_known && key.window.end() + self.remember <= opened_at;
             if self.existing == Existing::Refuse && !is_forgotten {
                 let name = self.storage().full_name(&name);
                 return Err(Error::connector(format!(
@@ -172,7 +172,13 @@ impl Target {
                      another place, take it away, or have a further part written beside it (Existing::NextPart)"
                 )));
             }
+            part = registry.take(key);
         }
+    }
+
+    /// Tells whether what was written of a window is not remembered at a time.
+    pub(super) fn is_forgotten(&self, key: &FileKey, registry: &Registry, at: Timestamp) -> bool {
+        !registry.knows(key) && key.window.end() + self.remember <= at
     }
 
     /// Publishes files, several at once; what was published before is left as it is.
@@ -211,6 +217,9 @@ impl Target {
             match self.storage().stat(name).await {
                 Ok(there) if self.may_be(&there, uploaded) => copied = Ok(()),
                 Ok(_) => return Err(self.taken(name)),
+                Err(error) if error.kind() != StorageErrorKind::NotFound => {
+                    return Err(error.into());
+                }
                 Err(_) => {
                     self.upload_again(uploaded, spool).await?;
                     copied = self.storage().copy_if_absent(temporary, name).await;

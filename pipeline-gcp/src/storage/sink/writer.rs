@@ -148,14 +148,15 @@ impl<T: Element> FileWriter<T> {
     }
 
     fn start_upload(&mut self, key: FileKey, id: String, spool: SpoolFile, opened_at: Timestamp) {
+        let target = Arc::clone(&self.sink.target);
+        let registry = Arc::clone(&self.shared().registry);
         let over = Over {
+            is_forgotten: target.is_forgotten(&key, &registry, opened_at),
+            part: registry.take(&key),
             key,
             id,
             path: spool.path,
-            opened_at,
         };
-        let target = Arc::clone(&self.sink.target);
-        let registry = Arc::clone(&self.shared().registry);
         let upload = async move { target.upload(over, &registry).await };
         self.uploads.push_back(tokio::spawn(upload));
     }
@@ -278,6 +279,32 @@ fn refused(failure: Failure) -> Error {
 
 impl<T: Element> Writer<(u32, T)> for FileWriter<T> {
     async fn write(&mut self, batch: &WriteBatch<'_, (u32, T)>) -> Result<Vec<Rejected>> {
+        self.write_batch(batch).await.map_err(for_good)
+    }
+
+    async fn advance(&mut self, watermark: Timestamp) -> Result<()> {
+        self.advance_to(watermark).await.map_err(for_good)
+    }
+
+    async fn prepare(&mut self, _epoch: u64) -> Result<Vec<u8>> {
+        self.prepare_files().await.map_err(for_good)
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.close_files().await.map_err(for_good)
+    }
+}
+
+/// The storage has tried several times; what was under way cannot be tried again here.
+fn for_good(error: Error) -> Error {
+    match error.is_transient() {
+        true => Error::connector(error),
+        false => error,
+    }
+}
+
+impl<T: Element> FileWriter<T> {
+    async fn write_batch(&mut self, batch: &WriteBatch<'_, (u32, T)>) -> Result<Vec<Rejected>> {
         self.begin().await?;
         let mut rejected = Vec::new();
         for (index, (shard, record)) in batch.records.iter().enumerate() {
@@ -296,7 +323,7 @@ impl<T: Element> Writer<(u32, T)> for FileWriter<T> {
         Ok(rejected)
     }
 
-    async fn advance(&mut self, watermark: Timestamp) -> Result<()> {
+    async fn advance_to(&mut self, watermark: Timestamp) -> Result<()> {
         self.watermark = watermark;
         let has_waiting = !self.shared().lock().waiting.is_empty();
         let has_late = !self.in_epochs && self.files.values().any(|file| file.late);
@@ -332,7 +359,7 @@ impl<T: Element> Writer<(u32, T)> for FileWriter<T> {
         Ok(())
     }
 
-    async fn prepare(&mut self, _epoch: u64) -> Result<Vec<u8>> {
+    async fn prepare_files(&mut self) -> Result<Vec<u8>> {
         if !self.in_epochs {
             return Ok(Vec::new());
         }
@@ -369,7 +396,7 @@ impl<T: Element> Writer<(u32, T)> for FileWriter<T> {
         prepared.encode()
     }
 
-    async fn close(&mut self) -> Result<()> {
+    async fn close_files(&mut self) -> Result<()> {
         self.begin().await?;
         if !self.in_epochs {
             self.end_files(|_, _, _| true).await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pipeline_core::files::{Compression, Line, LineOptions};
 use pipeline_core::prelude::*;
-use pipeline_core::source::{LineSource, Resume};
+use pipeline_core::source::{CsvSource, LineSource, Resume};
 use pipeline_core::{Error, Result, Timestamp};
 
 use self::plan::Share;
@@ -22,7 +22,8 @@ type TimestampWith = Arc<dyn Fn(&Line) -> Option<Timestamp> + Send + Sync>;
 /// ([`watch`](Self::watch)).
 ///
 /// [`read_lines`](Pipeline::read_lines), [`read_json`](Pipeline::read_json) and
-/// [`read_dead_letters`](Pipeline::read_dead_letters) read them; as a [`Source`] it gives each [`Line`] with
+/// [`read_dead_letters`](Pipeline::read_dead_letters) read them, and [`read_csv`](Pipeline::read_csv) their
+/// [`csv`](Self::csv); as a [`Source`] it gives each [`Line`] with
 /// its place in its object. Lines are those of a [`Text`].
 ///
 /// - **Pattern.** `gs://bucket/logs/2024/*.json`: see [`NamePattern`](pipeline_core::files::NamePattern). Parts
@@ -61,12 +62,15 @@ pub struct ObjectSource {
     place: Place,
     compression: Compression,
     options: LineOptions,
+    max_line_bytes: usize,
     skips_blank_lines: bool,
     min_split_bytes: u64,
     watch: Option<Watch>,
     timestamp_with: Option<TimestampWith>,
     max_disorder: Duration,
     idle_after: Option<Duration>,
+    /// Records of tables are read, not lines.
+    csv: bool,
 }
 
 /// Says how new objects are looked for.
@@ -113,13 +117,24 @@ impl ObjectSource {
             place,
             compression: Compression::Auto,
             options: LineOptions::default(),
+            max_line_bytes: 10_000_000,
             skips_blank_lines: false,
             min_split_bytes: 16 * 1024 * 1024,
             watch: None,
             timestamp_with: None,
             max_disorder: reader::MAX_DISORDER,
             idle_after: None,
+            csv: false,
         }
+    }
+
+    /// Reads records of CSV files, for [`read_csv`](Pipeline::read_csv): each object has a header, and is read
+    /// by one worker.
+    pub fn csv(mut self) -> CsvObjects {
+        self.csv = true;
+        self.min_split_bytes = u64::MAX;
+        self.options = self.options.strip_cr(false);
+        CsvObjects(self)
     }
 
     /// Says how the objects are compressed. Default: gzip or zstd where the first bytes say so.
@@ -131,6 +146,7 @@ impl ObjectSource {
     /// Limits the length of a line in bytes, as [`Text::max_line_bytes`]. Default: 10,000,000.
     pub fn max_line_bytes(mut self, limit: usize) -> Self {
         self.options = self.options.max_line_bytes(limit);
+        self.max_line_bytes = limit;
         self
     }
 
@@ -222,6 +238,40 @@ impl Source for ObjectSource {
         self.idle_after.filter(|_| self.watch.is_some())
     }
 }
+
+/// Names objects that are CSV files: see [`ObjectSource::csv`].
+#[derive(Clone)]
+#[must_use]
+pub struct CsvObjects(ObjectSource);
+
+impl Source for CsvObjects {
+    type Item = Line;
+    type Split = ObjectSplit;
+    type Ack = ();
+    type Reader = ObjectLineReader;
+
+    fn is_bounded(&self) -> bool {
+        self.0.is_bounded()
+    }
+
+    fn split(&self, desired: usize) -> Result<Vec<ObjectSplit>> {
+        self.0.split(desired)
+    }
+
+    fn open(&self, split: ObjectSplit, context: &ReadContext) -> Result<ObjectLineReader> {
+        self.0.open(split, context)
+    }
+
+    fn resume(&self) -> Resume {
+        self.0.resume()
+    }
+
+    fn idle_after(&self) -> Option<Duration> {
+        Source::idle_after(&self.0)
+    }
+}
+
+impl CsvSource for CsvObjects {}
 
 impl LineSource for ObjectSource {
     fn skip_blank_lines(mut self) -> Self {

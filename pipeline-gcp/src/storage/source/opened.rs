@@ -10,6 +10,7 @@ use pipeline_core::files::{
     BackgroundLines, Compression, Decompressed, FileRange, HEAD_BYTES, Line, LineOptions,
     LineReader, Packing,
 };
+use pipeline_core::source::CsvRecords;
 use pipeline_core::{Error, Result};
 use tokio::sync::mpsc::{Receiver, channel};
 
@@ -28,6 +29,8 @@ const BACKGROUND_LINES: usize = 1024;
 /// A share that is being read.
 pub(super) struct Opened {
     lines: Lines,
+    /// Puts lines together to records, where these are read.
+    records: Option<CsvRecords>,
     pub(super) share: Share,
     /// Lines that begin before this byte were read before.
     skip_to: u64,
@@ -121,6 +124,7 @@ impl Opened {
         share: Share,
         compression: Compression,
         options: LineOptions,
+        records: Option<CsvRecords>,
         next_line: u64,
     ) -> Result<Opened> {
         let name = storage.full_name(&share.object.name);
@@ -147,7 +151,7 @@ impl Opened {
             packing = compression.packing(name.as_ref(), &first)?;
         }
         let lines = if packing == Packing::Plain {
-            if next_line > range.start {
+            if next_line > range.start && records.is_none() {
                 // The byte before tells that a line begins; that of the last line is skipped.
                 range.start = next_line;
                 pump = Pump {
@@ -172,10 +176,11 @@ impl Opened {
         };
         Ok(Opened {
             skip_to: match &lines {
-                Lines::Packed(..) => next_line,
-                Lines::Plain { .. } => 0,
+                Lines::Plain { .. } if records.is_none() => 0,
+                _ => next_line,
             },
             lines,
+            records,
             share,
             next_line,
         })
@@ -184,6 +189,28 @@ impl Opened {
     /// Appends lines to `out`, `room` at most, and returns whether there may be more. A future that is dropped
     /// has taken nothing.
     pub(super) async fn next_lines(&mut self, room: usize, out: &mut Vec<Line>) -> Result<bool> {
+        let before = out.len();
+        let more = self.read_lines(room, out).await?;
+        if let Some(records) = &mut self.records {
+            let lines: Vec<Line> = out.drain(before..).collect();
+            lines.into_iter().for_each(|line| records.push(line, out));
+            if !more {
+                records.finish(out);
+            }
+        }
+        if out.len() > before {
+            let last = out[out.len() - 1].offset;
+            self.next_line = self.next_line.max(last + 1);
+        }
+        if self.skip_to > 0 {
+            let old = out[before..].partition_point(|line| line.offset < self.skip_to);
+            out.drain(before..before + old);
+        }
+        Ok(more)
+    }
+
+    /// Appends lines as they are read.
+    async fn read_lines(&mut self, room: usize, out: &mut Vec<Line>) -> Result<bool> {
         let before = out.len();
         let more = match &mut self.lines {
             Lines::Plain { lines, pump } => loop {
@@ -209,13 +236,6 @@ impl Opened {
                 out.len() > before
             }
         };
-        if let Some(last) = out.last().filter(|_| more) {
-            self.next_line = self.next_line.max(last.offset + 1);
-        }
-        if self.skip_to > 0 {
-            let old = out[before..].partition_point(|line| line.offset < self.skip_to);
-            out.drain(before..before + old);
-        }
         Ok(more)
     }
 }

@@ -96,7 +96,6 @@ async fn is_plain(place: &Place, object: &ObjectInfo, compression: Compression) 
 }
 
 /// What a watch has read.
-#[derive(Default)]
 pub(super) struct Seen {
     /// The generation that was read last, and when it was written.
     objects: BTreeMap<String, (u64, i64)>,
@@ -106,6 +105,10 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    pub(super) fn nothing() -> Self {
+        Seen::restore(Vec::new(), i64::MIN)
+    }
+
     pub(super) fn restore(objects: Vec<(String, u64, i64)>, horizon: i64) -> Self {
         Seen {
             newest: objects
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn each_generation_is_seen_once_and_old_ones_are_forgotten_safely() {
-        let mut seen = Seen::default();
+        let mut seen = Seen::nothing();
         seen.add(&object("a", 1, 1_000), Some(500));
         assert!(seen.has(&object("a", 1, 1_000)) && !seen.has(&object("a", 2, 1_100)));
         seen.add(&object("b", 1, 2_000), Some(500));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pipeline_core::files::{FileRange, Line};
 use pipeline_core::prelude::*;
-use pipeline_core::source::{Position, WatermarkPolicy};
+use pipeline_core::source::{CsvRecords, Position, WatermarkPolicy};
 use pipeline_core::{Counter, Error, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
@@ -102,7 +102,7 @@ impl ObjectLineReader {
                 reader.watching = Some(Watching {
                     number,
                     of,
-                    seen: Seen::default(),
+                    seen: Seen::nothing(),
                     next_poll: now,
                     quiet_since: now,
                     resumed: None,
@@ -167,6 +167,9 @@ impl ObjectLineReader {
             share.clone(),
             *compression,
             *options,
+            self.source
+                .csv
+                .then(|| CsvRecords::new(self.source.max_line_bytes)),
             self.next_line,
         );
         self.open = Some(opened.await?);

@@ -22,6 +22,8 @@ use tokio::runtime::Runtime;
 pub struct Bench {
     pub storage: Arc<dyn Storage>,
     pub keeps_metadata: bool,
+    /// Of the calls at which it may crash, each so-many-th is tried.
+    pub steps: usize,
     pub prefix: String,
     pub runtime: Runtime,
     pub folder: tempfile::TempDir,
@@ -35,15 +37,21 @@ impl Bench {
         Bench {
             storage,
             keeps_metadata,
+            steps: 1,
             prefix: format!("bench-{number}/"),
             runtime: { runtime }.worker_threads(1).enable_all().build().unwrap(),
             folder: tempfile::tempdir().unwrap(),
         }
     }
 
+    /// Tries only every so-many-th call, where each takes its time.
+    pub fn every(self, steps: usize) -> Bench {
+        Bench { steps, ..self }
+    }
+
     /// The same, with another prefix and folder.
     pub fn fresh(&self) -> Bench {
-        Bench::new(Arc::clone(&self.storage), self.keeps_metadata)
+        Bench::new(Arc::clone(&self.storage), self.keeps_metadata).every(self.steps)
     }
 
     pub fn name(&self, name: &str) -> String {

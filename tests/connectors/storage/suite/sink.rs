@@ -26,7 +26,7 @@ fn events(seconds: i64) -> Vec<(String, Timestamp)> {
         .collect()
 }
 
-fn kind(record: &String) -> Result<String, Failure> {
+fn kind(record: &str) -> Result<String, Failure> {
     match record.split_once('-') {
         Some((kind, _)) => Ok(kind.to_owned()),
         None => Err(Failure::new("it has no kind")),
@@ -48,7 +48,7 @@ pub fn files_are_divided_by_destination_window_and_shard(bench: &Bench) {
     for workers in [1, 3] {
         let bench = bench.fresh();
         let sink = FileSink::lines(bench.place(""), "job")
-            .destination(|record, _| kind(record))
+            .destination(|record: &String, _| kind(record))
             .shards(2)
             .named(|file| {
                 let (kind, minute) = (file.destination(), file.time("%Y%m%d%H%M%S"));
@@ -102,39 +102,45 @@ pub fn files_are_divided_by_destination_window_and_shard(bench: &Bench) {
 }
 
 pub fn late_records_go_to_a_further_part(bench: &Bench) {
-    let stream = TestStream::new()
-        .elements(vec![("a".to_string(), at(1)), ("b".to_string(), at(61))])
-        .watermark(at(60))
-        .elements(vec![
-            ("late".to_string(), at(2)),
-            ("later".to_string(), at(3)),
-        ])
-        .watermark(at(200))
-        .elements(vec![("last".to_string(), at(4))]);
-    let pipeline = Pipeline::build(|p| {
-        let sink = FileSink::lines(bench.place("late"), "job")
-            .named(|file| format!("{}_{}", file.time("%M"), file.number()));
-        p.read("Stream", stream)
-            .window_into("Minutes", minutes())
-            .write_files("Archive", sink);
-    });
-    DirectRunner::new()
-        .workers(1)
-        .seed(7)
-        .run(&pipeline.unwrap())
-        .unwrap();
-    let lines = bench.lines();
-    let expected = [
-        ("late/00_0", vec!["a"]),
-        ("late/00_1", vec!["late", "later"]),
-        ("late/00_2", vec!["last"]),
-        ("late/01_0", vec!["b"]),
-    ];
-    let lines: Vec<(&str, Vec<&str>)> = lines
-        .iter()
-        .map(|(name, lines)| (name.as_str(), lines.iter().map(String::as_str).collect()))
-        .collect();
-    assert_eq!(lines, expected);
+    // What was written is remembered, or has to be looked for.
+    for remembered in [3600, 30] {
+        let bench = bench.fresh();
+        let stream = TestStream::new()
+            .elements(vec![("a".to_string(), at(1)), ("b".to_string(), at(61))])
+            .watermark(at(60))
+            .elements(vec![
+                ("late".to_string(), at(2)),
+                ("later".to_string(), at(3)),
+            ])
+            .watermark(at(200))
+            .watermark(at(210))
+            .elements(vec![("last".to_string(), at(4))]);
+        let pipeline = Pipeline::build(|p| {
+            let sink = FileSink::lines(bench.place("late"), "job")
+                .remember(Duration::from_secs(remembered))
+                .named(|file| format!("{}_{}", file.time("%M"), file.number()));
+            p.read("Stream", stream)
+                .window_into("Minutes", minutes())
+                .write_files("Archive", sink);
+        });
+        DirectRunner::new()
+            .workers(1)
+            .seed(7)
+            .run(&pipeline.unwrap())
+            .unwrap();
+        let lines = bench.lines();
+        let expected = [
+            ("late/00_0", vec!["a"]),
+            ("late/00_1", vec!["late", "later"]),
+            ("late/00_2", vec!["last"]),
+            ("late/01_0", vec!["b"]),
+        ];
+        let lines: Vec<(&str, Vec<&str>)> = lines
+            .iter()
+            .map(|(name, lines)| (name.as_str(), lines.iter().map(String::as_str).collect()))
+            .collect();
+        assert_eq!(lines, expected, "{remembered}");
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -215,7 +221,8 @@ pub fn what_cannot_be_named_is_refused(bench: &Bench) {
     let refused = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&refused);
     let pipeline = Pipeline::build(|p| {
-        let sink = FileSink::lines(bench.place("x"), "job").destination(|record, _| kind(record));
+        let sink =
+            FileSink::lines(bench.place("x"), "job").destination(|record: &String, _| kind(record));
         let written = p.create("Records", records).write_files("Write", sink);
         written
             .refused
@@ -306,8 +313,9 @@ pub fn a_run_that_fails_leaves_what_was_over(bench: &Bench) {
         assert_eq!(bench.all_lines(), ["over"]);
         let left = bench.names("");
         assert_eq!(left.len(), 1, "{left:?}");
-        let spooled = std::fs::read_dir(bench.folder.path().join("job-without-snapshots"));
-        assert_eq!(spooled.unwrap().count(), 1, "the lock");
+        let folders = std::fs::read_dir(bench.folder.path()).unwrap();
+        let spooled = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
+        assert_eq!(spooled.count(), 1, "the lock");
     }
 }
 

@@ -274,3 +274,56 @@ pub fn what_is_not_there_is_an_error(bench: &Bench) {
         );
     }
 }
+
+#[derive(Clone, Debug, PartialEq, PartialOrd, serde::Serialize, serde::Deserialize)]
+struct City {
+    name: String,
+    orders: Option<u64>,
+}
+
+pub fn tables_are_read(bench: &Bench) {
+    let city = |name: &str, orders| City {
+        name: name.to_owned(),
+        orders,
+    };
+    let mut expected = vec![
+        city("Izmir,\r\nTR", Some(3)),
+        city("\"B\"", None),
+        city("Oslo", Some(1)),
+    ];
+    // Enough to be several chunks, and records over their ends.
+    expected.extend((0..20_000).map(|n| city(&format!("a\nb {n:06}"), Some(n))));
+    bench.put(
+        "t/1.csv",
+        "name,orders\r\n\"Izmir,\r\nTR\",3\r\n\"\"\"B\"\"\",\r\n",
+    );
+    bench.put(
+        "t/2.csv",
+        "\u{feff}orders,more,name\n1,x,Oslo\nno,x,\"number\nhere\"\n",
+    );
+    let rows: String = (0..20_000)
+        .map(|n| format!("\"a\nb {n:06}\",{n}\n"))
+        .collect();
+    bench.put("t/3.csv", format!("name,orders\n{rows}"));
+    expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    let expected = Arc::new(expected);
+    for workers in [1, 3] {
+        let expected = Arc::clone(&expected);
+        let pipeline = Pipeline::build(|p| {
+            let source = ObjectSource::new(bench.place("t/*.csv")).min_split_bytes(100);
+            let cities = p.read_csv::<City>("Read", source.csv());
+            cities.ok.check("All", move |mut cities| {
+                cities.sort_by(|a, b| a.partial_cmp(b).unwrap());
+                assert!(cities == *expected, "{} cities", cities.len());
+            });
+            cities.dead_letters.check("Bad", |bad| {
+                assert_eq!(bad.len(), 1);
+                assert_eq!(bad[0].original, "no,x,\"number\nhere\"");
+            });
+        });
+        DirectRunner::new()
+            .workers(workers)
+            .run(&pipeline.unwrap())
+            .unwrap();
+    }
+}

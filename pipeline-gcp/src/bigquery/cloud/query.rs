@@ -169,7 +169,21 @@ impl CloudBigQuery {
             let sent = request.send().await;
             json_of(sent.map_err(|error| Failure::of_client(&error))?)
         });
-        let got = got.await.map_err(|failure| refused(call, "", failure))?;
+        let got = got.await.map_err(|failure| {
+            let reason = match failure.kind {
+                Kind::NotFound => format!(
+                    "the result of job {} is gone: {}; BigQuery keeps it for 24 hours",
+                    job.name(),
+                    failure.reason
+                ),
+                _ => failure.reason,
+            };
+            let kind = match failure.kind {
+                Kind::NotFound => Kind::Permanent,
+                kind => kind,
+            };
+            failed(call, "", Failure::new(kind, reason))
+        })?;
         answer(&got, &job.project)
     }
 }
@@ -190,7 +204,9 @@ fn json_of(response: impl serde::Serialize) -> Result<Json, Failure> {
 fn answer(json: &Json, project: &str) -> Result<Answer, BigQueryError> {
     let text = |pointer: &str| json.pointer(pointer).and_then(Json::as_str);
     let complete = json.get("jobComplete").and_then(Json::as_bool) == Some(true);
-    let columns = match json.get("schema") {
+    // A statement that is no query has none.
+    let schema = json.get("schema").filter(|s| s.get("fields").is_some());
+    let columns = match schema {
         Some(schema) => columns_of(schema).map_err(unreadable)?,
         None => Vec::new(),
     };

@@ -194,7 +194,8 @@ fn described(name: &TableName, schema: &TableSchema) -> Json {
 }
 
 fn schema_of(table: &Json) -> Result<TableSchema, String> {
-    let columns = table.get("schema").map_or(Ok(Vec::new()), columns_of)?;
+    let schema = table.get("schema").filter(|s| s.get("fields").is_some());
+    let columns = schema.map_or(Ok(Vec::new()), columns_of)?;
     let mut schema = TableSchema::new(columns);
     if let Some(partitioning) = table.get("timePartitioning") {
         let text = |key: &str| partitioning.get(key).and_then(Json::as_str);

@@ -228,19 +228,7 @@ async fn query(
                 return said(404, "notFound", format!("Not found: Table in {sql}"));
             };
             let fields = table.meta["schema"]["fields"].clone();
-            let cells = |row: &Json| -> Json {
-                let cells = fields.as_array().into_iter().flatten().map(|field| {
-                    let value = &row[field["name"].as_str().unwrap_or_default()];
-                    let text = match value {
-                        Json::Null => Json::Null,
-                        Json::String(text) => json!(text),
-                        other => json!(other.to_string()),
-                    };
-                    json!({"v": text})
-                });
-                json!({"f": cells.collect::<Vec<_>>()})
-            };
-            let rows = table.rows.iter().map(cells).collect();
+            let rows = table.rows.iter().map(|row| cells(&fields, row)).collect();
             (fields.clone(), rows)
         };
         world.results.insert(job.clone(), result);
@@ -252,6 +240,28 @@ async fn query(
         }))
     })
     .await
+}
+
+/// Writes a row, or a STRUCT, as results have it.
+fn cells(fields: &Json, row: &Json) -> Json {
+    let cells = fields.as_array().into_iter().flatten().map(|field| {
+        let value = &row[field["name"].as_str().unwrap_or_default()];
+        json!({"v": cell(&field["fields"], value)})
+    });
+    json!({"f": cells.collect::<Vec<_>>()})
+}
+
+fn cell(fields: &Json, value: &Json) -> Json {
+    match value {
+        Json::Null => Json::Null,
+        Json::String(text) => json!(text),
+        Json::Array(values) => values
+            .iter()
+            .map(|v| json!({"v": cell(fields, v)}))
+            .collect(),
+        Json::Object(_) => cells(fields, value),
+        other => json!(other.to_string()),
+    }
 }
 
 /// The rows of a page.

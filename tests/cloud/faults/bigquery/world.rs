@@ -18,6 +18,8 @@ pub(super) struct World {
     pub requests: HashMap<String, String>,
     pub refuse: Option<Box<dyn Fn(&Json) -> Option<String> + Send>>,
     pub numbers: u64,
+    /// The rows that were only counted, where they are.
+    pub discarded: Option<usize>,
 }
 
 #[derive(Default)]

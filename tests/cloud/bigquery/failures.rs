@@ -324,10 +324,10 @@ fn a_request_refused_as_a_whole_is_taken_apart() {
     let (written, _) = site.write(numbers_sink(&site.place, "t"), &(0..8).collect::<Vec<_>>());
     assert_eq!(written.expect("written"), []);
     assert_eq!(site.seen("t"), (0..8).collect::<Vec<_>>());
-    // Down to the single row.
+    // Down to the single row; the third is what was on the way behind the second.
     site.server.on(
         Call::Append,
-        [1, 2, 3],
+        [1, 2, 4],
         Action::Answer(Code::InvalidArgument),
     );
     let (written, _) = site.write(numbers_sink(&site.place, "u"), &[1, 2, 3, 4]);
@@ -400,6 +400,27 @@ fn silence_is_an_error_that_names_transform_and_call() {
 }
 
 #[test]
+fn a_query_runs_once_though_answers_are_lost() {
+    let site = site();
+    assert_eq!(
+        site.write(numbers_sink(&site.place, "t"), &[1])
+            .0
+            .expect("written"),
+        []
+    );
+    site.server.on(Call::Query, [1], Action::LoseAnswer);
+    site.server
+        .on(Call::QueryResults, [1], Action::Http(503, "backendError"));
+    assert_eq!(site.place.numbers("t"), [1]);
+    assert_eq!(site.server.calls(Call::Query), 2);
+    let error = site
+        .place
+        .run(site.place.service.query("SELECT * FROM nobody"));
+    let error = error.expect_err("no such table").to_string();
+    assert!(error.contains("nobody"), "{error}");
+}
+
+#[test]
 fn a_dead_endpoint_is_a_clear_error_within_the_deadline() {
     let port = crate::servers::free_port();
     let service = client(&format!("127.0.0.1:{port}")).deadline(Duration::from_secs(1));
@@ -412,7 +433,7 @@ fn a_dead_endpoint_is_a_clear_error_within_the_deadline() {
         .run(place.service.query("SELECT 1"))
         .expect_err("nobody")
         .to_string();
-    assert!(error.contains("jobs.query of `SELECT 1`"), "{error}");
+    assert!(error.contains("jobs.insert of `SELECT 1`"), "{error}");
     assert!(
         since.elapsed() < Duration::from_secs(4),
         "{:?}",

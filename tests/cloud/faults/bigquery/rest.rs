@@ -33,7 +33,7 @@ pub(super) fn routes(kept: Arc<Kept>, port: u16) -> Router {
         )
         .route(table, get(get_table).patch(patch_table))
         .route(&format!("{table}/insertAll"), post(insert_all))
-        .route("/bigquery/v2/projects/{p}/queries", post(query))
+        .route("/bigquery/v2/projects/{p}/jobs", post(query))
         .route("/bigquery/v2/projects/{p}/queries/{id}", get(results))
         .route("/bigquery/v2/projects/{p}/jobs/{id}", get(get_job))
         .route(
@@ -198,12 +198,17 @@ async fn query(
     axum::Json(request): axum::Json<Json>,
 ) -> Response {
     scripted(&site, Call::Query, |world| {
-        let request_id = request["requestId"].as_str().unwrap_or_default().to_owned();
-        if let Some(job) = world.requests.get(&request_id) {
-            let job = job.clone();
-            return ok(page(world, &job, 0));
+        let job = request["jobReference"]["jobId"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        if world.results.contains_key(&job) {
+            return said(409, "duplicate", format!("Already Exists: Job p:{job}"));
         }
-        let sql = request["query"].as_str().unwrap_or_default().to_owned();
+        let sql = request["configuration"]["query"]["query"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let words: Vec<&str> = sql.split_whitespace().collect();
         let named = |after: &str| {
             let at = words.iter().position(|word| *word == after)?;
@@ -214,8 +219,6 @@ async fn query(
                 .replace("d.", "");
             Some(format!("d.{name}"))
         };
-        let number = world.number();
-        let job = format!("job{number}");
         let result = if sql.starts_with("TRUNCATE TABLE") {
             let table = named("TABLE").and_then(|key| world.tables.get_mut(&key));
             table.expect("a table").rows.clear();
@@ -232,12 +235,12 @@ async fn query(
             (fields.clone(), rows)
         };
         world.results.insert(job.clone(), result);
-        world.requests.insert(request_id, job.clone());
-        // The first answer comes before the job has ended.
-        ok(json!({
+        let described = json!({
             "jobReference": {"projectId": "p", "jobId": job, "location": "US"},
-            "jobComplete": false,
-        }))
+            "status": {"state": "RUNNING"},
+        });
+        world.jobs.insert(job, described.clone());
+        ok(described)
     })
     .await
 }
@@ -292,6 +295,11 @@ async fn results(
         let number = |key: &str| arguments.get(key).and_then(|text| text.parse().ok());
         let from = number("pageToken").or(number("startIndex")).unwrap_or(0);
         match world.results.contains_key(&job) {
+            // The first answer comes before the job has ended.
+            true if world.asked.insert(job.clone()) => {
+                let reference = json!({"projectId": "p", "jobId": job, "location": "US"});
+                ok(json!({"jobReference": reference, "jobComplete": false}))
+            }
             true => ok(page(world, &job, from)),
             false => said(404, "notFound", format!("Not found: Job {job}")),
         }

@@ -1,14 +1,15 @@
 //! What a table sink and its service promise, wherever the tables are: the same cases for the embedded warehouse, an
 //! emulator and a server that fails by script.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use pipeline_core::Result;
 use pipeline_core::prelude::*;
 use pipeline_core::sink::Recovery;
+use pipeline_core::testing::TestPart;
+use pipeline_core::{BadRecord, Result, Timestamp};
 use pipeline_gcp::bigquery::{
-    BigQuery, Column, ColumnType, CreateDisposition, Row, TableSchema, TableSink, Value,
-    WriteDisposition,
+    BigQuery, Column, ColumnType, CreateDisposition, Row, TableSchema, TableSink, TableSource,
+    Value, WriteDisposition,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -18,6 +19,8 @@ pub struct Place {
     pub service: Arc<dyn BigQuery>,
     /// GoogleSQL is understood, not only `SELECT * FROM table`.
     pub knows_sql: bool,
+    /// A table that is there can get new columns.
+    pub adds_columns: bool,
     /// Names of tables begin like that, where several tests share a server.
     pub prefix: String,
     runtime: tokio::runtime::Runtime,
@@ -32,6 +35,7 @@ impl Place {
         Place {
             service,
             knows_sql,
+            adds_columns: true,
             prefix: prefix.to_owned(),
             runtime: runtime.expect("a runtime"),
         }
@@ -152,7 +156,9 @@ pub fn all(place: &Place) {
     a_crash_at_any_step_loses_and_doubles_nothing(place);
     each_element_names_its_table(place);
     pipelines_count_every_row(place);
+    tables_are_read(place);
     if place.knows_sql {
+        dead_letters_come_back(place);
         the_latest_version_is_seen(place);
     }
 }
@@ -211,13 +217,15 @@ fn tables_are_got_ready(place: &Place) {
         .expect_err("another schema")
         .to_string();
     assert!(error.contains("`more`"), "{error}");
-    run(sink(&wider).allow_new_columns(), 2).expect("a new column");
-    let there = place
-        .run(service.table_schema(&table))
-        .expect("an answer")
-        .expect("a table");
-    assert_eq!(there.columns.len(), 3);
-    assert_eq!(place.numbers("ready"), [1, 2]);
+    if place.adds_columns {
+        run(sink(&wider).allow_new_columns(), 2).expect("a new column");
+        let there = place.run(service.table_schema(&table));
+        let there = there.expect("an answer").expect("a table");
+        assert_eq!(there.columns.len(), 3);
+        assert_eq!(place.numbers("ready"), [1, 2]);
+    } else {
+        wider = schema;
+    }
 
     let error = run(sink(&wider).existing_rows(WriteDisposition::Empty), 3).expect_err("rows");
     assert!(error.to_string().contains("has rows"), "{error}");
@@ -394,7 +402,7 @@ fn pipelines_count_every_row(place: &Place) {
     let sink = numbers_sink(place, "counted");
     let counts = sink.counts();
     let numbers: Vec<Option<i64>> = (0..500).map(|n| (n % 10 != 0).then_some(n)).collect();
-    let sink = std::sync::Mutex::new(Some(sink));
+    let sink = Mutex::new(Some(sink));
     let pipeline = Pipeline::build(|p| {
         let sink = sink.lock().expect("a lock").take().expect("built once");
         p.create("Numbers", numbers.clone())
@@ -409,6 +417,92 @@ fn pipelines_count_every_row(place: &Place) {
     assert_eq!(
         (counts.written(), counts.duplicates(), counts.refused()),
         (450, 0, 50)
+    );
+}
+
+fn read<T: Element>(source: TableSource<T>) -> Vec<T> {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let (kept, source) = (Arc::clone(&found), Mutex::new(Some(source)));
+    let pipeline = Pipeline::build(|p| {
+        let source = source.lock().expect("a lock").take().expect("built once");
+        let kept = Arc::clone(&kept);
+        p.read("Read", source).check("Keep", move |read: Vec<T>| {
+            kept.lock().expect("a lock").extend(read);
+        });
+    });
+    let pipeline = pipeline.expect("a pipeline");
+    DirectRunner::new().run(&pipeline).expect("a run");
+    drop(pipeline);
+    let found = found.lock().expect("a lock").clone();
+    found
+}
+
+/// More rows than a page of the server by script has.
+fn tables_are_read(place: &Place) {
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Number {
+        n: i64,
+    }
+    let service = || Arc::clone(&place.service);
+    let table = place.named("counted");
+    let mut numbers: Vec<i64> = read(TableSource::<Number>::table(service(), &table))
+        .iter()
+        .map(|row| row.n)
+        .collect();
+    numbers.sort_unstable();
+    let expected: Vec<i64> = (0..500).filter(|n| n % 10 != 0).collect();
+    assert_eq!(numbers, expected);
+
+    // A reader that is resumed anywhere goes on with the very next row.
+    let source = TableSource::<Number>::table(service(), &table);
+    let mut all = Vec::new();
+    let mut position = None;
+    loop {
+        let mut part = TestPart::open(&source, (), position.take()).expect("opened");
+        let read = place.run(part.read(70)).expect("a batch");
+        all.extend(read.elements.iter().map(|(row, _)| row.n));
+        if read.elements.is_empty() {
+            break;
+        }
+        position = Some(part.position().expect("a position"));
+    }
+    all.sort_unstable();
+    assert_eq!(all, expected);
+}
+
+fn dead_letters_come_back(place: &Place) {
+    let record = |n: i64, original: &'static [u8], event_time| BadRecord {
+        original: original.into(),
+        errors: vec![format!("no number \"{n}\""), "invalid digit".into()],
+        transform: "Read/Parse".into(),
+        event_time,
+        ingestion_time: Timestamp::from_millis(1_706_781_656_120 + n),
+    };
+    let records = [
+        record(0, b"\xff\x00", Timestamp::from_millis(1_706_781_656_123)),
+        record(1, "ü".as_bytes(), Timestamp::MIN),
+        record(2, b"", Timestamp::MAX),
+    ];
+    let table = place.named("dead");
+    let sink = TableSink::dead_letters(Arc::clone(&place.service), &table);
+    let mut life = Life::new(place, sink, 1);
+    assert_eq!(life.write(0, &records).expect("written"), []);
+    let prepared = life.prepare(1);
+    life.commit(1, &prepared).expect("committed");
+    let mut back = read(TableSource::dead_letters(
+        Arc::clone(&place.service),
+        &table,
+    ));
+    back.sort_by_key(|record| record.ingestion_time);
+    assert_eq!(back, records);
+    let rows = place.rows("dead");
+    let texts: Vec<_> = rows
+        .iter()
+        .map(|row| row["original_text"].as_str())
+        .collect();
+    assert!(
+        texts.contains(&Some("ü")) && texts.contains(&None),
+        "{texts:?}"
     );
 }
 

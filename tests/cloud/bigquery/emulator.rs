@@ -20,19 +20,19 @@ pub fn shared() -> Option<Arc<Emulator>> {
         return Some(emulator);
     }
     let emulator = Arc::new(Emulator(BigQueryEmulator::start(None)?));
-    emulator.make_dataset();
+    emulator.make_dataset("d");
     *running = Arc::downgrade(&emulator);
     Some(emulator)
 }
 
 impl Emulator {
-    fn make_dataset(&self) {
+    pub fn make_dataset(&self, name: &str) {
         let project = BigQueryEmulator::PROJECT;
         let url = format!(
             "{}/bigquery/v2/projects/{project}/datasets",
             self.0.address()
         );
-        let reference = serde_json::json!({"projectId": project, "datasetId": "d"});
+        let reference = serde_json::json!({"projectId": project, "datasetId": name});
         let body = serde_json::json!({"datasetReference": reference});
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -53,6 +53,9 @@ impl Emulator {
     }
 
     pub fn place(&self, prefix: &str) -> Place {
-        Place::new(Arc::new(self.client()), true, prefix)
+        let mut place = Place::new(Arc::new(self.client()), true, prefix);
+        // Its tables take note of a new column, and have none.
+        place.adds_columns = false;
+        place
     }
 }

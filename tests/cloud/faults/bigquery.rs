@@ -72,6 +72,21 @@ impl BigQueryServer {
         client(&format!("127.0.0.1:{}", self.port)).deadline(Duration::from_secs(3))
     }
 
+    /// Returns its address.
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Counts the rows of requests from now on, and neither reads nor keeps them.
+    pub fn discard(&self) {
+        lock(&self.kept.world).discarded = Some(0);
+    }
+
+    /// Returns how many rows were discarded.
+    pub fn discarded(&self) -> usize {
+        lock(&self.kept.world).discarded.unwrap_or_default()
+    }
+
     /// Has the calls with these numbers, from 1 and from now on, end like that.
     pub fn on(&self, call: Call, numbers: impl IntoIterator<Item = u32>, action: Action) {
         lock(&self.kept.script).add(call, numbers, action);

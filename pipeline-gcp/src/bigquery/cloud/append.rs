@@ -99,9 +99,14 @@ impl Appender {
         let mut on_the_way = VecDeque::new();
         let mut sent = 0;
         let deadline = self.cloud.attempt_deadline();
+        let most = match self.kind {
+            // Without offsets a request is not refused because the one before it was.
+            StreamKind::Default => 1,
+            _ => ON_THE_WAY,
+        };
         let mut next_offset = self.offset;
         loop {
-            while on_the_way.len() < ON_THE_WAY
+            while on_the_way.len() < most
                 && let Some(piece) = pieces.get(sent)
                 && let Some(writer) = &self.writer
             {

@@ -1,7 +1,7 @@
 //! What a failed call means: try again, give up, or done already.
 
 use google_cloud_gax::error::Error as GaxError;
-use google_cloud_gax::error::rpc::Code;
+use google_cloud_gax::error::rpc::{Code, StatusDetails};
 
 /// Says why one attempt at a call failed.
 #[derive(Clone, Debug)]
@@ -69,11 +69,18 @@ impl Failure {
             return Failure::of_response(status, payload);
         }
         if let Some(status) = error.status() {
-            let kind = match error.http_status_code() {
-                Some(http) => kind_of_http(http, &status.message),
-                None => kind_of_code(status.code, &status.message),
+            let message = &status.message;
+            let Some(http) = error.http_status_code() else {
+                let kind = kind_of_code(status.code, message);
+                return Failure::new(kind, format!("{}: {message}", status.code));
             };
-            return Failure::new(kind, format!("{}: {}", status.code, status.message));
+            let reasons = status.details.iter().filter_map(|detail| match detail {
+                StatusDetails::ErrorInfo(info) => Some(info.reason.as_str()),
+                _ => None,
+            });
+            let reason = reasons.collect::<Vec<_>>().join(", ");
+            let kind = kind_of_http(http, &reason);
+            return Failure::new(kind, format!("HTTP {http} {reason}: {message}"));
         }
         let words = chain(error);
         if error.is_authentication() {

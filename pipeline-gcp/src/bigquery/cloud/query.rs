@@ -54,7 +54,7 @@ impl Job {
 impl CloudBigQuery {
     /// Runs a statement and returns all its rows.
     pub(super) async fn run(&self, sql: &str) -> Result<QueryResult, BigQueryError> {
-        let mut answer = self.ended(self.start(sql).await?).await?;
+        let mut answer = self.ended(sql).await?;
         let columns = std::mem::take(&mut answer.columns);
         let mut rows = Vec::new();
         loop {
@@ -65,7 +65,7 @@ impl CloudBigQuery {
                 break;
             }
             let from = From::Token(answer.page_token);
-            answer = self.results(&answer.job, from).await?;
+            answer = self.results(&answer.job, from, sql).await?;
         }
         Ok(QueryResult {
             columns: columns.into_iter().map(Into::into).collect(),
@@ -76,8 +76,8 @@ impl CloudBigQuery {
     /// Returns the rows of a query from a position on.
     pub(super) async fn page(&self, sql: &str, from: &PagePosition) -> Result<Page, BigQueryError> {
         let answer = match Job::parse(&from.job) {
-            Some(job) => self.results(&job, From::Row(from.row)).await?,
-            None => self.ended(self.start(sql).await?).await?,
+            Some(job) => self.results(&job, From::Row(from.row), sql).await?,
+            None => self.ended(sql).await?,
         };
         let mut rows = Vec::with_capacity(answer.rows.len());
         for row in &answer.rows {
@@ -103,49 +103,80 @@ impl CloudBigQuery {
         })
     }
 
-    async fn start(&self, sql: &str) -> Result<Answer, BigQueryError> {
+    /// Runs a statement as a job whose name is ours: the same call that is made again runs no second one.
+    async fn start(&self, sql: &str) -> Result<Job, BigQueryError> {
         let inner = &self.inner;
-        let mut request = json!({
-            "query": sql,
-            "useLegacySql": false,
-            "maxResults": PAGE_ROWS,
-            "timeoutMs": WAIT_MILLIS.min(millis(self.attempt_deadline()) / 2),
-            "formatOptions": {"useInt64Timestamp": true},
-            // The same request that comes again runs no second job.
-            "requestId": random_name(),
+        let id = format!("pipeline-{}", random_name());
+        let mut job = json!({
+            "jobReference": {"projectId": inner.project, "jobId": id},
+            "configuration": {"query": {"query": sql, "useLegacySql": false}},
         });
         if let Some(dataset) = &inner.dataset {
-            request["defaultDataset"] = json!({"projectId": inner.project, "datasetId": dataset});
+            job["configuration"]["query"]["defaultDataset"] =
+                json!({"projectId": inner.project, "datasetId": dataset});
         }
         if let Some(location) = &inner.location {
-            request["location"] = json!(location);
+            job["jobReference"]["location"] = json!(location);
         }
-        let request = &request;
-        let call = "jobs.query";
+        let (job, call) = (&job, "jobs.insert");
         let sent = self.call(call, move |clients| async move {
-            let request: model::QueryRequest = serde_json::from_value(request.clone())
+            let job: model::Job = serde_json::from_value(job.clone())
                 .map_err(|error| Failure::new(Kind::Permanent, error.to_string()))?;
-            let request = clients
-                .jobs
-                .query()
-                .set_project_id(&inner.project)
-                .set_query_request(request);
+            let request = clients.jobs.insert_job().set_project_id(&inner.project);
+            let sent = request.set_job(job).send().await;
+            json_of(sent.map_err(|error| Failure::of_client(&error))?)
+        });
+        let sent = match sent.await {
+            // An answer was lost.
+            Err(failure) if failure.kind == Kind::AlreadyExists => job.clone(),
+            sent => sent.map_err(|failure| refused(call, sql, failure))?,
+        };
+        if let Some(failure) = error_result(&sent) {
+            return Err(refused(call, sql, failure));
+        }
+        let location = sent
+            .pointer("/jobReference/location")
+            .and_then(Json::as_str);
+        let location = location.or(inner.location.as_deref());
+        Ok(Job {
+            project: inner.project.clone(),
+            location: location.unwrap_or_default().to_owned(),
+            id,
+        })
+    }
+
+    /// Waits for the end of a statement, and gives its first rows. It may take as long as it likes: BigQuery itself ends
+    /// it after six hours.
+    async fn ended(&self, sql: &str) -> Result<Answer, BigQueryError> {
+        let job = self.start(sql).await?;
+        loop {
+            let answer = self.results(&job, From::Row(0), sql).await?;
+            if answer.complete && answer.columns.is_empty() {
+                // A statement that gives no rows; or one that has failed, where that is said of the job only.
+                self.check(&job, sql).await?;
+            }
+            if answer.complete {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn check(&self, job: &Job, sql: &str) -> Result<(), BigQueryError> {
+        let call = "jobs.get";
+        let got = self.call(call, move |clients| async move {
+            let request = clients.jobs.get_job().set_project_id(&job.project);
+            let request = request.set_job_id(&job.id).set_location(&job.location);
             let sent = request.send().await;
             json_of(sent.map_err(|error| Failure::of_client(&error))?)
         });
-        let sent = sent.await.map_err(|failure| refused(call, sql, failure))?;
-        answer(&sent, &inner.project)
-    }
-
-    /// Waits for the end of a query. It may take as long as it likes: BigQuery itself ends it after six hours.
-    async fn ended(&self, mut answer: Answer) -> Result<Answer, BigQueryError> {
-        while !answer.complete {
-            answer = self.results(&answer.job, From::Row(0)).await?;
+        let got = got.await.map_err(|failure| refused(call, sql, failure))?;
+        match error_result(&got) {
+            Some(failure) => Err(refused("the query", sql, failure)),
+            None => Ok(()),
         }
-        Ok(answer)
     }
 
-    async fn results(&self, job: &Job, from: From) -> Result<Answer, BigQueryError> {
+    async fn results(&self, job: &Job, from: From, sql: &str) -> Result<Answer, BigQueryError> {
         let from = &from;
         let call = "jobs.getQueryResults";
         let got = self.call(call, move |clients| async move {
@@ -169,8 +200,17 @@ impl CloudBigQuery {
             let sent = request.send().await;
             json_of(sent.map_err(|error| Failure::of_client(&error))?)
         });
-        let got = got.await.map_err(|failure| refused(call, "", failure))?;
-        answer(&got, &job.project)
+        let got = got.await.map_err(|failure| match failure.kind {
+            Kind::NotFound if failure.reason.contains("Job") => {
+                let (job, said) = (job.name(), failure.reason);
+                let reason = format!(
+                    "the result of job {job} is gone: {said}; BigQuery keeps it for 24 hours"
+                );
+                failed(call, "", Failure::new(Kind::Permanent, reason))
+            }
+            _ => refused(call, sql, failure),
+        })?;
+        answer(&got, job)
     }
 }
 
@@ -187,10 +227,24 @@ fn json_of(response: impl serde::Serialize) -> Result<Json, Failure> {
     serde_json::to_value(response).map_err(|error| Failure::new(Kind::Permanent, error.to_string()))
 }
 
-fn answer(json: &Json, project: &str) -> Result<Answer, BigQueryError> {
+/// Reads why a job has failed, if it has.
+fn error_result(job: &Json) -> Option<Failure> {
+    let error = job.pointer("/status/errorResult")?;
+    let text = |key: &str| error.get(key).and_then(Json::as_str).unwrap_or_default();
+    let kind = match text("reason") {
+        "notFound" => Kind::NotFound,
+        _ => Kind::Invalid,
+    };
+    let said = format!("{}: {}", text("reason"), text("message"));
+    (!text("message").is_empty()).then(|| Failure::new(kind, said))
+}
+
+fn answer(json: &Json, job: &Job) -> Result<Answer, BigQueryError> {
     let text = |pointer: &str| json.pointer(pointer).and_then(Json::as_str);
     let complete = json.get("jobComplete").and_then(Json::as_bool) == Some(true);
-    let columns = match json.get("schema") {
+    // A statement that is no query has none.
+    let schema = json.get("schema").filter(|s| s.get("fields").is_some());
+    let columns = match schema {
         Some(schema) => columns_of(schema).map_err(unreadable)?,
         None => Vec::new(),
     };
@@ -208,15 +262,7 @@ fn answer(json: &Json, project: &str) -> Result<Answer, BigQueryError> {
             .unwrap_or_default(),
         page_token: text("/pageToken").unwrap_or_default().to_owned(),
         total_rows: total.unwrap_or(0),
-        job: Job {
-            project: text("/jobReference/projectId")
-                .unwrap_or(project)
-                .to_owned(),
-            location: text("/jobReference/location")
-                .unwrap_or_default()
-                .to_owned(),
-            id: text("/jobReference/jobId").unwrap_or_default().to_owned(),
-        },
+        job: job.clone(),
     })
 }
 

@@ -33,7 +33,7 @@ impl CloudBigQuery {
             None => match self.create(&name, schema).await? {
                 true => return Ok(()),
                 // Somebody else was quicker; whose it is must fit.
-                false => self.find_table(&name).await?.unwrap_or_default_of(&name)?,
+                false => still_there(self.find_table(&name).await?, &name)?,
             },
         };
         let fit = schema.fit(&there);
@@ -151,18 +151,12 @@ impl CloudBigQuery {
     }
 }
 
-/// A table that was there a moment ago.
-trait There {
-    fn unwrap_or_default_of(self, name: &TableName) -> Result<TableSchema, BigQueryError>;
-}
-
-impl There for Option<TableSchema> {
-    fn unwrap_or_default_of(self, name: &TableName) -> Result<TableSchema, BigQueryError> {
-        self.ok_or_else(|| {
-            let table = format!("{name} (it was there, and is not any more)");
-            BigQueryErrorKind::TableNotFound { table }.into()
-        })
-    }
+/// Takes a table that was there a moment ago.
+fn still_there(there: Option<TableSchema>, name: &TableName) -> Result<TableSchema, BigQueryError> {
+    there.ok_or_else(|| {
+        let table = format!("{name} (it was there, and is not any more)");
+        BigQueryErrorKind::TableNotFound { table }.into()
+    })
 }
 
 fn described(name: &TableName, schema: &TableSchema) -> Json {
@@ -194,7 +188,8 @@ fn described(name: &TableName, schema: &TableSchema) -> Json {
 }
 
 fn schema_of(table: &Json) -> Result<TableSchema, String> {
-    let columns = table.get("schema").map_or(Ok(Vec::new()), columns_of)?;
+    let schema = table.get("schema").filter(|s| s.get("fields").is_some());
+    let columns = schema.map_or(Ok(Vec::new()), columns_of)?;
     let mut schema = TableSchema::new(columns);
     if let Some(partitioning) = table.get("timePartitioning") {
         let text = |key: &str| partitioning.get(key).and_then(Json::as_str);

@@ -70,11 +70,17 @@ impl LocalWarehouse {
         schema: &TableSchema,
     ) -> Result<(), BigQueryError> {
         let have = there.columns.len();
-        let begins_alike = schema.columns.len() > have
-            && there.difference(&TableSchema {
-                columns: schema.columns[..have].to_vec(),
+        let first = schema
+            .columns
+            .get(..have)
+            .filter(|f| f.len() < schema.columns.len());
+        let begins_alike = first.is_some_and(|first| {
+            let first = TableSchema {
+                columns: first.to_vec(),
                 ..schema.clone()
-            }) == None;
+            };
+            there.difference(&first).is_none()
+        });
         if !begins_alike {
             // What differs otherwise, `create_table` says.
             return Ok(());

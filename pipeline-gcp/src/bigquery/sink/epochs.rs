@@ -21,7 +21,11 @@ use crate::bigquery::service::EpochCommit;
 
 /// What the sink and its writers know of the marks of tables.
 #[derive(Default)]
-pub(super) struct Epochs(Mutex<HashMap<String, Known>>);
+pub(super) struct Epochs {
+    known: Mutex<HashMap<String, Known>>,
+    /// Held while a table's life begins: it begins once, though several workers come at the same time.
+    beginning: tokio::sync::Mutex<()>,
+}
 
 #[derive(Clone, Copy, Default)]
 struct Known {
@@ -77,7 +81,7 @@ impl EpochRows {
     /// Hands over the rows for the snapshot, with the marks of all tables.
     pub fn prepare(&mut self, epochs: &Epochs) -> Result<Vec<u8>> {
         let mut rows = std::mem::take(&mut self.0);
-        let known = locked(&epochs.0);
+        let known = locked(&epochs.known);
         let parts = known.iter().map(|(table, known)| PreparedPart::Rows {
             table: table.clone(),
             life: known.life,
@@ -101,7 +105,12 @@ struct Marked {
 impl State {
     /// Begins a life of a table, unless it has begun.
     pub(super) async fn begin_table<T>(&self, config: &Config<T>, table: &str) -> Result<()> {
-        if locked(&self.epochs.0).contains_key(table) {
+        let is_known = || locked(&self.epochs.known).contains_key(table);
+        if is_known() {
+            return Ok(());
+        }
+        let _beginning = self.epochs.beginning.lock().await;
+        if is_known() {
             return Ok(());
         }
         let life = match config.service.commits_epochs() {
@@ -112,7 +121,7 @@ impl State {
             // The names of load jobs tell lives apart.
             false => random(),
         };
-        let mut known = locked(&self.epochs.0);
+        let mut known = locked(&self.epochs.known);
         known
             .entry(table.to_owned())
             .or_insert(Known { life, committed: 0 });
@@ -137,7 +146,7 @@ impl<T: Element> TableSink<T> {
         if rows.is_empty() {
             return Ok(());
         }
-        let known = locked(&self.state.epochs.0).get(table).copied();
+        let known = locked(&self.state.epochs.known).get(table).copied();
         let life = known.unwrap_or_default().life;
         if self.config.service.commits_epochs() {
             let commit = EpochCommit {
@@ -152,7 +161,7 @@ impl<T: Element> TableSink<T> {
         } else {
             load_epoch(&self.config, table, life, epoch, &rows).await?;
         }
-        let mut known = locked(&self.state.epochs.0);
+        let mut known = locked(&self.state.epochs.known);
         if let Some(known) = known.get_mut(table) {
             known.committed = known.committed.max(epoch);
         }
@@ -215,7 +224,7 @@ impl<T: Element> TableSink<T> {
             committed = mark.epoch;
         }
         let known = Known { life, committed };
-        locked(&self.state.epochs.0).insert(table.to_owned(), known);
+        locked(&self.state.epochs.known).insert(table.to_owned(), known);
         self.commit_rows(table, epoch, rows).await
     }
 

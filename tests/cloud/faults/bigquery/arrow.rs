@@ -27,6 +27,13 @@ pub(super) fn rows(header: &[u8], batch: &[u8]) -> (Vec<String>, Vec<Json>) {
     (names, rows)
 }
 
+/// Counts the rows of a batch.
+pub(super) fn count(header: &[u8], batch: &[u8]) -> usize {
+    let bytes = [header, batch].concat();
+    let reader = StreamReader::try_new(bytes.as_slice(), None).expect("Arrow");
+    reader.map(|batch| batch.expect("Arrow").num_rows()).sum()
+}
+
 fn cell(array: &ArrayRef, row: usize) -> Json {
     if array.is_null(row) {
         return Json::Null;

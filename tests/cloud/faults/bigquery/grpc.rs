@@ -165,6 +165,7 @@ fn append(kept: Arc<Kept>, mut messages: Messages) -> Response {
         let (mut stream, mut header) = (String::new(), Vec::new());
         while let Some(request) = messages.next::<proto::AppendRowsRequest>().await {
             let action = lock(&kept.script).next(Call::Append);
+            note(&request, &mut stream, &mut header);
             let answer = match action {
                 Some(Action::Fail(code)) => Err(Status::new(code, "as the script says")),
                 Some(Action::Silence) => std::future::pending().await,
@@ -173,7 +174,7 @@ fn append(kept: Arc<Kept>, mut messages: Messages) -> Response {
                     if let Some(Action::Delay(delay)) = other {
                         tokio::time::sleep(delay).await;
                     }
-                    let answer = take(&kept, request, &mut stream, &mut header);
+                    let answer = take(&kept, request, &stream, &header);
                     match other {
                         Some(Action::LoseAnswer) => Err(Status::unavailable("the answer was lost")),
                         _ => Ok(answer),
@@ -189,25 +190,39 @@ fn append(kept: Arc<Kept>, mut messages: Messages) -> Response {
     many(ReceiverStream::new(receiver))
 }
 
+/// Takes note of what a request says for all that follow it.
+fn note(request: &proto::AppendRowsRequest, stream: &mut String, header: &mut Vec<u8>) {
+    if !request.write_stream.is_empty() {
+        stream.clone_from(&request.write_stream);
+    }
+    if let Some(Rows::ArrowRows(data)) = &request.rows
+        && let Some(schema) = &data.writer_schema
+    {
+        header.clone_from(&schema.serialized_schema);
+    }
+}
+
 fn take(
     kept: &Kept,
     request: proto::AppendRowsRequest,
-    stream: &mut String,
-    header: &mut Vec<u8>,
+    stream: &str,
+    header: &[u8],
 ) -> proto::AppendRowsResponse {
     if request.encoded_len() > REQUEST_BYTES {
         return failed(Status::invalid_argument("AppendRows request too large"));
     }
-    if !request.write_stream.is_empty() {
-        stream.clone_from(&request.write_stream);
-    }
     let Some(Rows::ArrowRows(data)) = request.rows else {
         return failed(Status::invalid_argument("no Arrow"));
     };
-    if let Some(schema) = data.writer_schema {
-        *header = schema.serialized_schema;
-    }
     let batch = data.rows.unwrap_or_default().serialized_record_batch;
+    if let Some(discarded) = &mut lock(&kept.world).discarded {
+        *discarded += arrow::count(header, &batch);
+        let offset = request.offset;
+        return proto::AppendRowsResponse {
+            response: Some(Outcome::AppendResult(AppendResult { offset })),
+            ..Default::default()
+        };
+    }
     let (columns, rows) = arrow::rows(header, &batch);
     let appended = lock(&kept.world).append(stream, request.offset, &columns, rows);
     match appended {

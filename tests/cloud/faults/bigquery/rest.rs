@@ -33,7 +33,7 @@ pub(super) fn routes(kept: Arc<Kept>, port: u16) -> Router {
         )
         .route(table, get(get_table).patch(patch_table))
         .route(&format!("{table}/insertAll"), post(insert_all))
-        .route("/bigquery/v2/projects/{p}/queries", post(query))
+        .route("/bigquery/v2/projects/{p}/jobs", post(query))
         .route("/bigquery/v2/projects/{p}/queries/{id}", get(results))
         .route("/bigquery/v2/projects/{p}/jobs/{id}", get(get_job))
         .route(
@@ -198,12 +198,17 @@ async fn query(
     axum::Json(request): axum::Json<Json>,
 ) -> Response {
     scripted(&site, Call::Query, |world| {
-        let request_id = request["requestId"].as_str().unwrap_or_default().to_owned();
-        if let Some(job) = world.requests.get(&request_id) {
-            let job = job.clone();
-            return ok(page(world, &job, 0));
+        let job = request["jobReference"]["jobId"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        if world.results.contains_key(&job) {
+            return said(409, "duplicate", format!("Already Exists: Job p:{job}"));
         }
-        let sql = request["query"].as_str().unwrap_or_default().to_owned();
+        let sql = request["configuration"]["query"]["query"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let words: Vec<&str> = sql.split_whitespace().collect();
         let named = |after: &str| {
             let at = words.iter().position(|word| *word == after)?;
@@ -214,8 +219,6 @@ async fn query(
                 .replace("d.", "");
             Some(format!("d.{name}"))
         };
-        let number = world.number();
-        let job = format!("job{number}");
         let result = if sql.starts_with("TRUNCATE TABLE") {
             let table = named("TABLE").and_then(|key| world.tables.get_mut(&key));
             table.expect("a table").rows.clear();
@@ -228,30 +231,40 @@ async fn query(
                 return said(404, "notFound", format!("Not found: Table in {sql}"));
             };
             let fields = table.meta["schema"]["fields"].clone();
-            let cells = |row: &Json| -> Json {
-                let cells = fields.as_array().into_iter().flatten().map(|field| {
-                    let value = &row[field["name"].as_str().unwrap_or_default()];
-                    let text = match value {
-                        Json::Null => Json::Null,
-                        Json::String(text) => json!(text),
-                        other => json!(other.to_string()),
-                    };
-                    json!({"v": text})
-                });
-                json!({"f": cells.collect::<Vec<_>>()})
-            };
-            let rows = table.rows.iter().map(cells).collect();
+            let rows = table.rows.iter().map(|row| cells(&fields, row)).collect();
             (fields.clone(), rows)
         };
         world.results.insert(job.clone(), result);
-        world.requests.insert(request_id, job.clone());
-        // The first answer comes before the job has ended.
-        ok(json!({
+        let described = json!({
             "jobReference": {"projectId": "p", "jobId": job, "location": "US"},
-            "jobComplete": false,
-        }))
+            "status": {"state": "RUNNING"},
+        });
+        world.jobs.insert(job, described.clone());
+        ok(described)
     })
     .await
+}
+
+/// Writes a row, or a STRUCT, as results have it.
+fn cells(fields: &Json, row: &Json) -> Json {
+    let cells = fields.as_array().into_iter().flatten().map(|field| {
+        let value = &row[field["name"].as_str().unwrap_or_default()];
+        json!({"v": cell(&field["fields"], value)})
+    });
+    json!({"f": cells.collect::<Vec<_>>()})
+}
+
+fn cell(fields: &Json, value: &Json) -> Json {
+    match value {
+        Json::Null => Json::Null,
+        Json::String(text) => json!(text),
+        Json::Array(values) => values
+            .iter()
+            .map(|v| json!({"v": cell(fields, v)}))
+            .collect(),
+        Json::Object(_) => cells(fields, value),
+        other => json!(other.to_string()),
+    }
 }
 
 /// The rows of a page.
@@ -282,6 +295,11 @@ async fn results(
         let number = |key: &str| arguments.get(key).and_then(|text| text.parse().ok());
         let from = number("pageToken").or(number("startIndex")).unwrap_or(0);
         match world.results.contains_key(&job) {
+            // The first answer comes before the job has ended.
+            true if world.asked.insert(job.clone()) => {
+                let reference = json!({"projectId": "p", "jobId": job, "location": "US"});
+                ok(json!({"jobReference": reference, "jobComplete": false}))
+            }
             true => ok(page(world, &job, from)),
             false => said(404, "notFound", format!("Not found: Job {job}")),
         }

@@ -14,10 +14,12 @@ pub(super) struct World {
     pub uploads: HashMap<String, (Json, Vec<u8>)>,
     /// Results of queries by job: the columns and the rows.
     pub results: HashMap<String, (Json, Vec<Json>)>,
-    /// Jobs of queries by the id of their request.
-    pub requests: HashMap<String, String>,
+    /// The queries whose results were asked for.
+    pub asked: HashSet<String>,
     pub refuse: Option<Box<dyn Fn(&Json) -> Option<String> + Send>>,
     pub numbers: u64,
+    /// The rows that were only counted, where they are.
+    pub discarded: Option<usize>,
 }
 
 #[derive(Default)]

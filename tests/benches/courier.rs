@@ -77,17 +77,7 @@ pub fn row(folder: &Path, lines: u64, per_second: u64, every: u64) -> Result<Str
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build()?;
     let warehouse: Arc<dyn BigQuery> = Arc::new(LocalWarehouse::open(place.join("warehouse"))?);
-    runtime.block_on(async {
-        let created = [
-            (tables::CONVERSATIONS, tables::conversations_schema()),
-            (tables::ORDERS, tables::orders_schema()),
-            (tables::FINAL, tables::final_schema()),
-        ];
-        for (table, schema) in created {
-            warehouse.create_table_if_needed(table, &schema).await?;
-        }
-        Ok::<(), Failed>(())
-    })?;
+    runtime.block_on(tables::prepare(&*warehouse, false))?;
     let feed = runtime.block_on(Feed::create(position))?;
     let input = Input::Subscription {
         service: Arc::clone(&feed) as Arc<dyn PubSub>,

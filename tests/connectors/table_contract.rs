@@ -477,6 +477,7 @@ fn dead_letters_come_back(place: &Place) {
         transform: "Read/Parse".into(),
         event_time,
         ingestion_time: Timestamp::from_millis(1_706_781_656_120 + n),
+        attempts: 1 + n as u32,
     };
     let records = [
         record(0, b"\xff\x00", Timestamp::from_millis(1_706_781_656_123)),

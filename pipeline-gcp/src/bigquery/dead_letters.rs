@@ -64,7 +64,7 @@ impl TableSource<BadRecord> {
     /// Reads the dead letters of a table that [`TableSink::dead_letters`] has written, to feed them in again.
     pub fn dead_letters(service: Arc<dyn BigQuery>, table: &str) -> Self {
         let sql = format!(
-            "SELECT original, errors, transform, event_millis, ingestion_millis FROM {}",
+            "SELECT original, errors, transform, attempts, event_millis, ingestion_millis FROM {}",
             quoted(table)
         );
         TableSource::with_rows(service, sql, record)
@@ -83,7 +83,7 @@ fn row(record: &BadRecord) -> Row {
         record.transform.as_str().into(),
         calendar(record.event_time),
         calendar(record.ingestion_time),
-        Value::Null,
+        i64::from(record.attempts).into(),
         record.event_time.millis().into(),
         record.ingestion_time.millis().into(),
     ])
@@ -127,5 +127,10 @@ fn record(columns: &[ResultColumn], values: &[Value]) -> Result<BadRecord, Strin
         transform,
         event_time: time("event_millis")?,
         ingestion_time: time("ingestion_millis")?,
+        attempts: match value("attempts")? {
+            Value::Int64(attempts) => u32::try_from(*attempts).unwrap_or(u32::MAX),
+            // Who else writes such tables may not count.
+            _ => 1,
+        },
     })
 }

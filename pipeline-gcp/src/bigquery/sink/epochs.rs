@@ -186,7 +186,7 @@ impl<T: Element> TableSink<T> {
         for (table, marked) in tables {
             self.resume(&table, epoch, marked).await?;
         }
-        let known = locked(&self.state.epochs.0);
+        let known = locked(&self.state.epochs.known);
         Ok(known
             .values()
             .map(|known| known.committed)

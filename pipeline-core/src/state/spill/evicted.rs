@@ -10,10 +10,13 @@
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 
-use super::{Area, Bytes, Form, LONGEST_KEY, Put, Scan, Share};
+use super::{Area, Bytes, Form, LONGEST_KEY, Scan, Share};
 
 /// Fewer records than that are written one by one: a run of its own costs some milliseconds.
 const RUN: usize = if cfg!(test) { 4 } else { 512 };
+
+/// Nor are more bytes written one by one: the store has them in memory until it gets round to them.
+const RUN_BYTES: usize = 256 << 10;
 
 /// When nothing is left, the areas are emptied if so many records were forgotten one by one: else
 /// what marks them as gone would be passed over again and again.
@@ -130,26 +133,40 @@ impl Evicted {
                 areas.from.clone_from(&areas.scratch);
             }
         }
-        let (mut record, mut value, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let write = |put: &mut Put<'_>| {
-            for entry in entries {
-                record.clear();
-                record.extend_from_slice(&in_order(entry.due));
-                record.extend_from_slice(&keys[entry.begin..entry.end]);
-                value.clear();
-                encode(entry.what, &mut value)?;
-                bytes += value.len() as u64;
-                put(&record, &value)?;
-            }
-            Ok(())
-        };
-        if count < RUN {
-            write(&mut |key, value| areas.queue.insert(key, value))?;
-        } else {
-            areas.queue.write(|put| write(put))?;
+        let mut bytes = 0;
+        let mut encoded = entries.into_iter().map(|entry| {
+            let mut record = in_order(entry.due).to_vec();
+            record.extend_from_slice(&keys[entry.begin..entry.end]);
+            let mut value = Vec::new();
+            encode(entry.what, &mut value)?;
+            bytes += value.len();
+            Ok::<_, Error>((record, value))
+        });
+        let (mut small, mut length) = (Vec::new(), 0);
+        while count < RUN && length <= RUN_BYTES {
+            let Some(next) = encoded.next() else {
+                break;
+            };
+            let (record, value) = next?;
+            length += value.len();
+            small.push((record, value));
         }
+        if small.len() == count && length <= RUN_BYTES {
+            for (record, value) in &small {
+                areas.queue.insert(record, value)?;
+            }
+        } else {
+            areas.queue.write(|put| {
+                for record in small.into_iter().map(Ok).chain(&mut encoded) {
+                    let (record, value) = record?;
+                    put(&record, &value)?;
+                }
+                Ok(())
+            })?;
+        }
+        drop(encoded);
         self.len += count as u64;
-        Ok(bytes)
+        Ok(bytes as u64)
     }
 
     /// Takes out what is kept for a key, if it is there: a look-up, and two if it is.

@@ -182,6 +182,21 @@ fn kib(text: &str, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::files::scratch::Scratch;
+    use crate::pipeline::Pipeline;
+
+    #[test]
+    fn shares_are_the_limit_together() {
+        let pipeline = Pipeline::build(|p| {
+            let sums = p.create("In", vec![(1_u8, 2_u64)]).sum_per_key("Sum");
+            sums.group_by_key("Group").check("Any", |_| ());
+        });
+        let pipeline = pipeline.unwrap();
+        let share = |limit| share(limit, pipeline.graph(), 2);
+        // One is combined in front of an exchange; a merge and a grouping keep data.
+        assert_eq!(share(1 << 30), (((1024 - 128) / 2 - 32) / 2) << 20);
+        assert_eq!(share(64 << 20), (64 << 20) / 4 / 2 / 3);
+        assert_eq!(share(1), 0);
+    }
 
     #[test]
     fn the_least_limit_of_the_control_groups_around_the_process_counts() {

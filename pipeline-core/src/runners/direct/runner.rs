@@ -246,6 +246,17 @@ impl DirectRunner {
     /// on from the snapshot that there is. Nothing is begun, read or written;
     /// [`run`](DirectRunner::run) begins with it.
     ///
+    /// ```
+    /// use pipeline_core::prelude::*;
+    ///
+    /// let pipeline = Pipeline::build(|p| {
+    ///     p.create("One", vec![1]).check("IsOne", |all| assert_eq!(all, [1]));
+    /// })?;
+    /// assert!(DirectRunner::new().workers(0).check(&pipeline).is_err());
+    /// assert!(DirectRunner::new().check(&pipeline).is_ok());
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An option that makes no sense, or that needs a feature which is off; a pipeline that differs
     /// from the one of the snapshot, with what has changed and what to do.

@@ -432,7 +432,7 @@ fn a_sink_of_another_format_does_not_go_on() {
         gzip.contains("as Lines, and is to go on as Lines, gzip"),
         "{gzip}"
     );
-    finish(Life::resume(TextSink::<i64>::lines(&path), 1, 1, &prepared).unwrap());
+    finish(Life::resume(TextSink::<String>::lines(&path), 1, 1, &prepared).unwrap());
     assert_eq!(lines(folder.path()), numbers(0..3));
 }
 

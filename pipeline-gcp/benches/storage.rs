@@ -1,5 +1,5 @@
 //! Reading and writing objects, beside loops by hand over `object_store`, against a server on this machine:
-//! `STORAGE_EMULATOR_HOST=http://127.0.0.1:4444 cargo bench -p pipeline-gcp --features gcp --bench storage -- BUCKET`.
+//! `STORAGE_EMULATOR_HOST=http://127.0.0.1:4444 cargo bench -p pipeline-gcp --features gcp --bench storage -- BUCKET [LINES]`.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -25,17 +25,22 @@ fn line(n: usize) -> String {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let bucket = arguments.iter().find(|a| !a.starts_with('-'));
+    let mut arguments = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
+    let bucket = &arguments.next();
+    let count = arguments
+        .next()
+        .map_or(LINES, |lines| lines.parse().unwrap());
+    // What our client does by itself.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let cloud = Cloud::from_env().unwrap();
     let (Some(bucket), true) = (bucket, cloud.is_emulated(Service::Storage)) else {
         println!("SKIPPED: name a bucket, and a server in STORAGE_EMULATOR_HOST");
         return;
     };
     let address = std::env::var("STORAGE_EMULATOR_HOST").unwrap();
-    let lines: Vec<String> = (0..LINES).map(line).collect();
+    let lines: Vec<String> = (0..count).map(line).collect();
     let bytes: usize = lines.iter().map(|line| line.len() + 1).sum();
-    println!("{LINES} lines, {} MB, {FILES} objects", bytes / 1_000_000);
+    println!("{count} lines, {} MB, {FILES} objects", bytes / 1_000_000);
     let rate = |time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for round in 0..ROUNDS {
@@ -43,8 +48,9 @@ fn main() {
         let hand_write =
             timed(|| runtime.block_on(write_by_hand(&store(&address, bucket), &lines, round)));
         let our_write = timed(|| write(&cloud, bucket, &lines, round));
-        let hand_read = timed(|| runtime.block_on(read_by_hand(store(&address, bucket), round)));
-        let our_read = timed(|| read(&cloud, bucket, round));
+        let hand_read =
+            timed(|| runtime.block_on(read_by_hand(store(&address, bucket), round, count)));
+        let our_read = timed(|| read(&cloud, bucket, round, count));
         println!(
             "write: by hand {:.0} MB/s, ours {:.0} MB/s ({:.0} %); read: by hand {:.0} MB/s, ours {:.0} MB/s ({:.0} %)",
             rate(hand_write),
@@ -103,7 +109,7 @@ fn write(cloud: &Cloud, bucket: &str, lines: &[String], round: usize) {
 }
 
 /// Counts the lines of all objects, all at once.
-async fn read_by_hand(store: impl ObjectStore + Clone, round: usize) {
+async fn read_by_hand(store: impl ObjectStore + Clone, round: usize, expected: usize) {
     let counts = (0..FILES).map(|file| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -128,10 +134,10 @@ async fn read_by_hand(store: impl ObjectStore + Clone, round: usize) {
     });
     let counts = futures::future::join_all(counts).await;
     let lines: u64 = counts.into_iter().map(|count| count.unwrap()).sum();
-    assert_eq!(lines, LINES as u64);
+    assert_eq!(lines, expected as u64);
 }
 
-fn read(cloud: &Cloud, bucket: &str, round: usize) {
+fn read(cloud: &Cloud, bucket: &str, round: usize, expected: usize) {
     let place = Storages::cloud(cloud)
         .open(&format!("gs://{bucket}/hand/{round}/*.ndjson"))
         .unwrap();
@@ -147,5 +153,5 @@ fn read(cloud: &Cloud, bucket: &str, round: usize) {
             .check("None", |_| {});
     });
     DirectRunner::new().run(&pipeline.unwrap()).unwrap();
-    assert_eq!(counted.load(Ordering::Relaxed), LINES as u64);
+    assert_eq!(counted.load(Ordering::Relaxed), expected as u64);
 }

@@ -176,6 +176,7 @@ fn a_dead_letter_has_its_event_time_and_its_causes() {
         "errors": ["reading prices: the disk", "the disk"],
         "transform": "Refuse",
         "event_time": "2024-02-01T10:00:56.500Z",
+        "attempts": 1,
         "original": "[7,8]",
     });
     assert_eq!(record, expected);

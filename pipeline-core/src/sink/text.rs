@@ -130,8 +130,8 @@ impl TextSink<BadRecord> {
     /// Writes dead letters as newline-delimited JSON into one file.
     ///
     /// A record is an object with `reason`, `errors` (the reason and what caused it), `transform`,
-    /// `event_time` and `ingestion_time` (RFC 3339, `null` where there is none) and `original`, or
-    /// `original_base64` if it is not UTF-8.
+    /// `event_time` and `ingestion_time` (RFC 3339, `null` where there is none), `attempts` and
+    /// `original`, or `original_base64` if it is not UTF-8.
     ///
     /// ```
     /// use pipeline_core::prelude::*;

@@ -11,6 +11,7 @@ mod ndjson;
 mod pubsub_resume;
 mod table_contract;
 mod table_epochs;
+mod table_place;
 mod text_epochs;
 mod text_files;
 mod text_resume;

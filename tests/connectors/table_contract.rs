@@ -299,8 +299,7 @@ fn read<T: Element>(source: TableSource<T>) -> Vec<T> {
     let pipeline = pipeline.expect("a pipeline");
     DirectRunner::new().run(&pipeline).expect("a run");
     drop(pipeline);
-    let found = found.lock().expect("a lock").clone();
-    found
+    std::mem::take(&mut *found.lock().expect("a lock"))
 }
 
 /// More rows than a page of the server by script has.

@@ -14,6 +14,9 @@ use tonic::Code;
 use super::table_place::{Life, Place, numbers_schema, numbers_sink, some};
 use crate::faults::bigquery::{Action, BigQueryServer, Call, client};
 
+/// The places of the records that were refused, with the reasons.
+type Written = Result<Vec<(usize, String)>, Error>;
+
 struct Site {
     server: BigQueryServer,
     place: Place,
@@ -42,7 +45,7 @@ impl Site {
         &self,
         sink: TableSink<Option<i64>>,
         numbers: &[i64],
-    ) -> (Result<Vec<(usize, String)>, Error>, TableSink<Option<i64>>) {
+    ) -> (Written, TableSink<Option<i64>>) {
         let place = &self.place;
         let mut writer = sink.open(0).expect("a writer");
         let records = some(numbers);

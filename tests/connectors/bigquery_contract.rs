@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use pipeline_gcp::bigquery::LocalWarehouse;
 
-use super::table_contract::{Place, all};
+use super::table_contract::all;
+use super::table_place::Place;
 
 #[test]
 fn the_embedded_warehouse_keeps_the_contract() {

@@ -16,6 +16,7 @@ mod redelivery_damage;
 mod storage;
 mod table_contract;
 mod table_epochs;
+mod table_place;
 mod text_epochs;
 mod text_files;
 mod text_resume;

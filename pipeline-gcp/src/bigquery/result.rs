@@ -89,7 +89,7 @@ impl ResultColumn {
 
     /// Renders a value of the column as JSON, a STRUCT with the names of its fields.
     pub fn to_json(&self, value: &Value) -> serde_json::Value {
-        json(self.column_type, &self.fields, value)
+        json(&self.fields, value)
     }
 }
 
@@ -107,16 +107,13 @@ impl From<Column> for ResultColumn {
 impl Column {
     /// Renders a value of the column as JSON, a STRUCT with the names of its fields.
     pub(crate) fn json(&self, value: &Value) -> serde_json::Value {
-        json(self.column_type, &self.fields, value)
+        json(&self.fields, value)
     }
 }
 
-fn json(column_type: ColumnType, fields: &[Column], value: &Value) -> serde_json::Value {
+fn json(fields: &[Column], value: &Value) -> serde_json::Value {
     match value {
-        Value::Array(values) => values
-            .iter()
-            .map(|value| json(column_type, fields, value))
-            .collect(),
+        Value::Array(values) => values.iter().map(|value| json(fields, value)).collect(),
         Value::Struct(values) => {
             let fields = fields.iter().zip(values);
             let fields = fields.map(|(column, value)| (column.name.clone(), column.json(value)));

@@ -115,7 +115,7 @@ pub trait BigQuery: Send + Sync {
         _schema: &TableSchema,
         rows: &[&Row],
     ) -> Result<AppendOutcome, BigQueryError> {
-        let rows = rows.iter().map(|row| Row::clone(row)).collect();
+        let rows = rows.iter().copied().cloned().collect();
         self.append_rows(table, rows).await
     }
 

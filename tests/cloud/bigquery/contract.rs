@@ -5,7 +5,8 @@ use std::sync::Arc;
 use pipeline_gcp::bigquery::LocalWarehouse;
 
 use super::emulator;
-use super::table_contract::{Place, all};
+use super::table_contract::all;
+use super::table_place::Place;
 use crate::faults::bigquery::BigQueryServer;
 
 #[test]

@@ -10,7 +10,7 @@ use pipeline_gcp::bigquery::{BigQuery, Row, TableSchema, TableSink};
 use serde_json::Value as Json;
 
 use super::emulator;
-use super::table_contract::Place;
+use super::table_place::Place;
 
 /// Writes records through a sink, in a run without snapshots.
 fn write(place: &Place, table: &str, schema: TableSchema, records: &[Json]) {

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use pipeline_gcp::bigquery::CloudBigQuery;
+use pipeline_gcp::bigquery::{CloudBigQuery, WriteMethod};
 use pipeline_gcp::cloud::{Cloud, Service};
 
-use super::table_contract::Place;
+use super::table_place::Place;
 use crate::servers::BigQueryEmulator;
 
 /// The emulator with the dataset `d`.
@@ -56,6 +56,8 @@ impl Emulator {
         let mut place = Place::new(Arc::new(self.client()), true, prefix);
         // Its tables take note of a new column, and have none.
         place.adds_columns = false;
+        // Its write streams give a STRUCT no fields.
+        place.nested = WriteMethod::InsertAll;
         place
     }
 }

@@ -7,4 +7,6 @@ mod failures;
 mod resume;
 #[path = "../../connectors/table_contract.rs"]
 mod table_contract;
+#[path = "../../connectors/table_place.rs"]
+mod table_place;
 mod throughput;

@@ -8,7 +8,7 @@ use pipeline_core::runners::direct::Snapshots;
 use pipeline_gcp::bigquery::WriteMethod;
 use tonic::Code;
 
-use super::table_contract::{Place, numbers_sink};
+use super::table_place::{Place, numbers_sink};
 use crate::faults::bigquery::{Action, BigQueryServer, Call};
 
 const ROWS: i64 = 600;

@@ -11,10 +11,10 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema};
 use googleapis_tonic_google_cloud_bigquery_storage_v1::google::cloud::bigquery::storage::v1 as proto;
 use pipeline_core::prelude::*;
-use pipeline_gcp::bigquery::{BigQuery, Column, ColumnType, Row, TableSchema, TableSink};
+use pipeline_gcp::bigquery::{Column, ColumnType, Row, TableSchema, TableSink};
 use proto::big_query_write_client::BigQueryWriteClient;
 
-use super::table_contract::Place;
+use super::table_place::Place;
 use crate::faults::bigquery::{BigQueryServer, Call};
 
 const ROWS: usize = 200_000;

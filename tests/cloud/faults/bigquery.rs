@@ -92,14 +92,9 @@ impl BigQueryServer {
         lock(&self.kept.script).add(call, numbers, action);
     }
 
-    /// Has all calls from now on end like that, until [`heal`](Self::heal).
+    /// Has all calls from now on end like that.
     pub fn always(&self, call: Call, action: Action) {
         lock(&self.kept.script).always(call, action);
-    }
-
-    /// Lets everything go well from now on.
-    pub fn heal(&self) {
-        lock(&self.kept.script).heal();
     }
 
     /// Returns how often it was called.
@@ -124,12 +119,6 @@ impl BigQueryServer {
         let mut world = lock(&self.kept.world);
         let table = world.tables.get_mut(&format!("d.{table}"));
         change(&mut table.expect("a table").meta);
-    }
-
-    /// Returns the description of a table.
-    pub fn table(&self, table: &str) -> Json {
-        let world = lock(&self.kept.world);
-        world.tables[&format!("d.{table}")].meta.clone()
     }
 
     /// Finalises all streams, as somebody else would.

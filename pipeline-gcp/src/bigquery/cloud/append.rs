@@ -18,7 +18,7 @@ use crate::bigquery::stream::{AppendStream, StreamKind};
 use crate::cloud::within;
 
 /// What a request holds, as far as that can be told before it is encoded; BigQuery takes 10 MB.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 512 << 10;
 /// The greatest row that goes into a request by itself.
 const ROW_BYTES: usize = 9 << 20;
 /// The number of requests on the way at once.

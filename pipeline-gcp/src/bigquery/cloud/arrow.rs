@@ -14,6 +14,7 @@ use arrow_array::builder::{
 };
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, TimeUnit};
+use bytes::Bytes;
 
 use crate::bigquery::numeric;
 use crate::bigquery::row::Row;
@@ -47,13 +48,15 @@ impl Encoder {
     pub fn encode<'a>(
         &self,
         rows: impl ExactSizeIterator<Item = &'a Row> + Clone,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Bytes> {
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (at, (column, field)) in self.columns.iter().zip(self.schema.fields()).enumerate() {
             let mut builder = make_builder(field.data_type(), rows.len());
-            for row in rows.clone() {
-                append(&mut *builder, column, &row.values[at])?;
-            }
+            append(
+                &mut *builder,
+                column,
+                rows.clone().map(|row| &row.values[at]),
+            )?;
             arrays.push(builder.finish());
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(said)?;
@@ -63,8 +66,7 @@ impl Encoder {
         writer.write(&batch).map_err(said)?;
         writer.flush().map_err(said)?;
         drop(writer);
-        bytes.drain(..self.header.len());
-        Ok(bytes)
+        Ok(Bytes::from(bytes).slice(self.header.len()..))
     }
 }
 
@@ -95,63 +97,81 @@ fn field(column: &Column) -> Field {
     }
 }
 
-fn append(builder: &mut dyn ArrayBuilder, column: &Column, value: &Value) -> Result<()> {
-    if column.mode == Mode::Repeated {
-        let list = of::<ListBuilder<Box<dyn ArrayBuilder>>>(builder)?;
+/// Appends the values of a column.
+fn append<'a>(
+    builder: &mut dyn ArrayBuilder,
+    column: &Column,
+    values: impl Iterator<Item = &'a Value>,
+) -> Result<()> {
+    if column.mode != Mode::Repeated {
+        return append_single(builder, column, values);
+    }
+    let list = of::<ListBuilder<Box<dyn ArrayBuilder>>>(builder)?;
+    for value in values {
         if let Value::Array(values) = value {
-            for value in values {
-                append_one(&mut **list.values(), column, value)?;
-            }
+            // A trait object of one type: the function must not be made again for each depth.
+            let values: &mut dyn Iterator<Item = &Value> = &mut values.iter();
+            append_single(&mut **list.values(), column, values)?;
         }
         // There is no ARRAY that is NULL.
         list.append(true);
-        return Ok(());
     }
-    append_one(builder, column, value)
+    Ok(())
 }
 
-fn append_one(builder: &mut dyn ArrayBuilder, column: &Column, value: &Value) -> Result<()> {
-    macro_rules! scalar {
+/// Appends values that are no ARRAYs; what the builder is, is found out once for all of them.
+fn append_single<'a>(
+    builder: &mut dyn ArrayBuilder,
+    column: &Column,
+    values: impl Iterator<Item = &'a Value>,
+) -> Result<()> {
+    macro_rules! scalars {
         ($builder:ty, $($value:pat => $number:expr),*) => {{
             let builder = of::<$builder>(builder)?;
-            match value {
-                $($value => builder.append_value($number),)*
-                Value::Null => builder.append_null(),
-                _ => return Err(unfit(column, value)),
+            for value in values {
+                match value {
+                    $($value => builder.append_value($number),)*
+                    Value::Null => builder.append_null(),
+                    _ => return Err(unfit(column, value)),
+                }
             }
         }};
     }
     match column.column_type {
         ColumnType::String | ColumnType::Json => {
-            scalar!(StringBuilder, Value::String(text) => text, Value::Json(text) => text);
+            scalars!(StringBuilder, Value::String(text) => text, Value::Json(text) => text);
         }
-        ColumnType::Int64 => scalar!(Int64Builder, Value::Int64(number) => *number),
-        ColumnType::Float64 => scalar!(Float64Builder, Value::Float64(number) => *number),
-        ColumnType::Bool => scalar!(BooleanBuilder, Value::Bool(truth) => *truth),
+        ColumnType::Int64 => scalars!(Int64Builder, Value::Int64(number) => *number),
+        ColumnType::Float64 => scalars!(Float64Builder, Value::Float64(number) => *number),
+        ColumnType::Bool => scalars!(BooleanBuilder, Value::Bool(truth) => *truth),
         ColumnType::Timestamp => {
-            scalar!(TimestampMicrosecondBuilder, Value::Timestamp(micros) => *micros);
+            scalars!(TimestampMicrosecondBuilder, Value::Timestamp(micros) => *micros);
         }
         ColumnType::Datetime => {
-            scalar!(TimestampMicrosecondBuilder, Value::Datetime(micros) => *micros);
+            scalars!(TimestampMicrosecondBuilder, Value::Datetime(micros) => *micros);
         }
-        ColumnType::Date => scalar!(Date32Builder, Value::Date(days) => *days),
-        ColumnType::Bytes => scalar!(BinaryBuilder, Value::Bytes(bytes) => bytes),
+        ColumnType::Date => scalars!(Date32Builder, Value::Date(days) => *days),
+        ColumnType::Bytes => scalars!(BinaryBuilder, Value::Bytes(bytes) => bytes),
         ColumnType::Numeric => {
-            scalar!(Decimal128Builder, Value::Numeric(text) => numeric::unscaled(text)?);
+            scalars!(Decimal128Builder, Value::Numeric(text) => numeric::unscaled(text)?);
         }
         ColumnType::Struct => {
             let builder = of::<StructBuilder>(builder)?;
-            let values = match value {
-                Value::Struct(values) => Some(values),
-                Value::Null => None,
-                _ => return Err(unfit(column, value)),
-            };
-            let builders = builder.field_builders_mut().iter_mut();
-            for (at, (field, builder)) in column.fields.iter().zip(builders).enumerate() {
-                let value = values.and_then(|values| values.get(at));
-                append(&mut **builder, field, value.unwrap_or(&Value::Null))?;
+            for value in values {
+                let values = match value {
+                    Value::Struct(values) => Some(values),
+                    Value::Null => None,
+                    _ => return Err(unfit(column, value)),
+                };
+                let builders = builder.field_builders_mut().iter_mut();
+                for (at, (field, builder)) in column.fields.iter().zip(builders).enumerate() {
+                    let value = values.and_then(|values| values.get(at));
+                    let mut value = std::iter::once(value.unwrap_or(&Value::Null));
+                    let value: &mut dyn Iterator<Item = &Value> = &mut value;
+                    append(&mut **builder, field, value)?;
+                }
+                builder.append(values.is_some());
             }
-            builder.append(values.is_some());
         }
     }
     Ok(())

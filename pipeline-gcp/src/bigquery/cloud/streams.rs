@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use google_cloud_bigquery::error::{AppendError, CommitError, WriterBuilderError};
 use google_cloud_bigquery::model::{ArrowRecordBatch, ArrowSchema};
 use google_cloud_bigquery::write::format::Arrow;
@@ -58,7 +59,7 @@ pub(super) enum Writer {
 
 impl Writer {
     /// Sends rows; what is sent first is appended first.
-    pub fn send(&self, batch: Vec<u8>, offset: u64) -> AppendFuture {
+    pub fn send(&self, batch: Bytes, offset: u64) -> AppendFuture {
         let rows = ArrowRecordBatch::new().set_serialized_record_batch(batch);
         let offset = offset.cast_signed();
         match self {

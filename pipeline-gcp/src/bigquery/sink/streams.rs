@@ -110,10 +110,13 @@ impl StreamRows {
     }
 }
 
+/// A stream that all writers share; none before its first row.
+type Pending = Arc<AsyncMutex<Option<Box<dyn AppendStream>>>>;
+
 /// The streams that all writers share, which are committed at the end, and how far others were flushed.
 #[derive(Default)]
 pub(super) struct Shared {
-    pending: Mutex<BTreeMap<String, Arc<AsyncMutex<Option<Box<dyn AppendStream>>>>>>,
+    pending: Mutex<BTreeMap<String, Pending>>,
     flushed: Mutex<HashMap<String, u64>>,
 }
 

@@ -82,10 +82,6 @@ impl Script {
         });
     }
 
-    pub(super) fn heal(&mut self) {
-        self.rules.clear();
-    }
-
     pub(super) fn calls(&self, call: Call) -> usize {
         self.called.get(&call).copied().unwrap_or_default() as usize
     }

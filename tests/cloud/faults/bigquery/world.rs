@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value as Json;
 use tonic::{Code, Status};
 
+/// Says why a row is refused.
+type Refuse = Box<dyn Fn(&Json) -> Option<String> + Send>;
+
 #[derive(Default)]
 pub(super) struct World {
     pub tables: BTreeMap<String, Table>,
@@ -16,7 +19,7 @@ pub(super) struct World {
     pub results: HashMap<String, (Json, Vec<Json>)>,
     /// The queries whose results were asked for.
     pub asked: HashSet<String>,
-    pub refuse: Option<Box<dyn Fn(&Json) -> Option<String> + Send>>,
+    pub refuse: Option<Refuse>,
     pub numbers: u64,
     /// The rows that were only counted, where they are.
     pub discarded: Option<usize>,

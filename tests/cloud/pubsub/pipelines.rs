@@ -138,6 +138,8 @@ fn check_effects(name: &str, output: &[Message], numbers: usize) {
     let twice = ids.iter().filter(|(_, ids)| ids.len() != 1);
     let twice: Vec<_> = twice.collect();
     assert!(twice.is_empty(), "{name}: {twice:?}");
+    let distinct: BTreeSet<&String> = ids.values().flatten().collect();
+    assert_eq!(distinct.len(), numbers, "{name}: an id is of one message");
 }
 
 /// Runs from a folder of snapshots until it ends well; returns how often it ran.

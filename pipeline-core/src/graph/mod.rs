@@ -16,7 +16,7 @@ mod validate;
 pub(crate) use collection::{CollectionId, TypeOps, TypeOpsOf, as_raw_bytes, encoded_edge};
 pub(crate) use context::{Epochs, NodeContext, Settings, SharedSlots, WorkerContext};
 pub(crate) use node::{
-    Graph, Kept, Kind, Node, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask,
+    Graph, Kept, Kind, Node, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask, SourceHook,
 };
 pub(crate) use operator::{
     AnyPort, Lowered, Operator, Polled, Port, Progress, Receiver, only_port,

@@ -17,7 +17,9 @@ mod validate;
 pub(crate) use collection::{CollectionId, TypeOps, TypeOpsOf, as_raw_bytes, encoded_edge};
 pub(crate) use context::{Epochs, Flow, NodeContext, Settings, SharedSlots, WorkerContext};
 pub(crate) use kept::{Kept, KeptType, ReadsSample};
-pub(crate) use node::{Graph, Kind, Node, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask};
+pub(crate) use node::{
+    Graph, Kind, Node, NodeSpec, OutputSpec, Recovery, SinkHook, SinkTask, SourceHook,
+};
 pub(crate) use operator::{
     AnyPort, Lowered, Operator, Polled, Port, Progress, Receiver, only_port,
 };

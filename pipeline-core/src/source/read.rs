@@ -1,6 +1,7 @@
 //! `read`: a source at the root of a pipeline, and the operator that drives its readers.
 
 mod acks;
+mod closing;
 mod saved;
 
 use std::collections::VecDeque;
@@ -41,7 +42,7 @@ impl Pipeline {
         let bounded = source.is_bounded();
         let source = Arc::new(source);
         let output = OutputSpec::of::<S::Item>(WindowingStrategy::default(), bounded);
-        let (closed, path) = (Arc::clone(&source), self.graph().path_of(name));
+        let hook = closing::hook(&source, self.graph().path_of(name));
         let mut spec = NodeSpec::new(
             name,
             Kind::Read,
@@ -52,15 +53,8 @@ impl Pipeline {
                 Ok(Lowered::root(read))
             },
         );
-        spec.source = Some(Arc::new(move || {
-            let (source, path) = (Arc::clone(&closed), path.clone());
-            Box::pin(async move {
-                let closed = source.close().await;
-                closed.map_err(|error| Error::source_failed("close", &path, error))
-            })
-        }));
-        let ids = self.add(spec);
-        self.collection(ids[0])
+        spec.source = Some(hook);
+        self.collection(self.add(spec)[0])
     }
 }
 

@@ -46,6 +46,7 @@ impl NewMessage {
     }
 
     /// Makes a message of `data` with attributes.
+    #[cfg(feature = "gcp")]
     pub(crate) fn with_attributes(
         data: impl Into<Bytes>,
         attributes: BTreeMap<String, String>,

@@ -180,6 +180,9 @@ impl PubSubSource {
 
     /// Ends the source, and so the job in good order, when nothing has come for `quiet` and everything that has is
     /// acknowledged. Default: it waits for ever.
+    ///
+    /// What the service withholds is not seen: in a run that resumes after a crash, set more than the service's lease,
+    /// so that what the crashed run had taken has come again.
     #[must_use]
     pub fn stop_when_idle(mut self, quiet: Duration) -> Self {
         self.stop_when_idle = Some(quiet);

@@ -1,6 +1,5 @@
-//! Whole pipelines: from a subscription to a topic, over every service, with crashes.
+//! Whole pipelines, over every service.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,211 +7,14 @@ use std::time::Duration;
 use pipeline_core::prelude::*;
 use pipeline_gcp::pubsub::dead_letter::{WriteDeadLetters, from_message};
 use pipeline_gcp::pubsub::{
-    Message, NewMessage, PubSub, PubSubSink, PubSubSource, Pulled, ReadPubSub, SubscriptionOptions,
+    Message, NewMessage, PubSub, PubSubSink, PubSubSource, ReadPubSub, SubscriptionOptions,
 };
-use tonic::Code;
 
+use super::crashes::numbered;
+use super::kit::{QUIET, Topics, first, publish, sub, take, text};
 use super::services::{Tested, all, runtime, unique};
-use crate::faults::pubsub::{Action, Call, PubSubServer};
+use crate::faults::pubsub::PubSubServer;
 use crate::servers::PubSubEmulator;
-
-const QUIET: Duration = Duration::from_millis(1_200);
-
-/// The topics of a test: what comes in, what goes out, and what is refused, each with a subscription.
-struct Topics {
-    input: String,
-    output: String,
-    refused: String,
-}
-
-fn sub(topic: &str) -> String {
-    format!("{topic}-sub")
-}
-
-impl Topics {
-    fn create(service: &dyn PubSub, options: &SubscriptionOptions) -> Topics {
-        let topics = Topics {
-            input: unique("in"),
-            output: unique("out"),
-            refused: unique("refused"),
-        };
-        runtime().block_on(async {
-            for topic in [&topics.input, &topics.output, &topics.refused] {
-                service.create_topic(topic).await.unwrap();
-                let name = sub(topic);
-                let created = service.create_subscription_with(&name, topic, options);
-                created.await.unwrap();
-            }
-        });
-        topics
-    }
-}
-
-fn publish(service: &dyn PubSub, topic: &str, messages: Vec<NewMessage>) {
-    let done = runtime().block_on(service.publish_each(topic, messages));
-    assert!(done.iter().all(Result::is_ok), "{done:?}");
-}
-
-/// Takes everything that is in a subscription.
-fn take(service: &dyn PubSub, subscription: &str) -> Vec<Message> {
-    runtime().block_on(async {
-        let mut all = Vec::new();
-        loop {
-            let pulled = service.pull(subscription, 1_000);
-            let Ok(pulled) = tokio::time::timeout(QUIET, pulled).await else {
-                break;
-            };
-            let Pulled::Messages(received) = pulled.unwrap() else {
-                break;
-            };
-            let ids: Vec<String> = received.iter().map(|r| r.ack_id.clone()).collect();
-            service.acknowledge(subscription, &ids).await.unwrap();
-            all.extend(received.into_iter().map(|r| r.message));
-        }
-        service.end_pulling(subscription).await.unwrap();
-        all
-    })
-}
-
-/// Waits for the first message of a subscription.
-fn first(service: &dyn PubSub, subscription: &str) -> Option<String> {
-    runtime().block_on(async {
-        let pulled = service.pull(subscription, 1);
-        let pulled = tokio::time::timeout(Duration::from_secs(20), pulled).await;
-        match pulled.ok()?.unwrap() {
-            Pulled::Messages(received) => Some(text(&received[0].message)),
-            Pulled::Closed => None,
-        }
-    })
-}
-
-fn text(message: &Message) -> String {
-    String::from_utf8_lossy(message.data()).into_owned()
-}
-
-/// From the input to the output; fails when so many messages have gone through.
-fn pipeline(
-    service: &Arc<dyn PubSub>,
-    topics: &Topics,
-    streams: usize,
-    fails_at: usize,
-    quiet: Duration,
-) -> pipeline_core::BuiltPipeline {
-    let left = AtomicUsize::new(fails_at);
-    let source = PubSubSource::new(Arc::clone(service), sub(&topics.input))
-        .streams(streams)
-        .id_attribute("id")
-        .stop_when_idle(quiet);
-    let sink = PubSubSink::new(Arc::clone(service), topics.output.as_str()).id_attribute("out_id");
-    Pipeline::build(|p| {
-        let read = p.read("Read", source).map("Copy", move |message: Message| {
-            let before = left.fetch_sub(1, Ordering::SeqCst);
-            assert!(before != 1, "boom");
-            NewMessage::new(message.data().clone())
-        });
-        read.write("Publish", sink);
-    })
-    .unwrap()
-}
-
-fn numbered(numbers: std::ops::Range<usize>) -> Vec<NewMessage> {
-    let message = |n: usize| NewMessage::new(n.to_string()).attribute("id", n.to_string());
-    numbers.map(message).collect()
-}
-
-/// Says that each number has come out with one id, however often.
-fn check_effects(name: &str, output: &[Message], numbers: usize) {
-    let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for message in output {
-        let id = message.attribute("out_id").unwrap().to_owned();
-        ids.entry(text(message)).or_default().insert(id);
-    }
-    let missing = (0..numbers).filter(|n| !ids.contains_key(&n.to_string()));
-    let missing: Vec<usize> = missing.collect();
-    assert_eq!(missing, [0; 0], "{name}: lost");
-    let twice = ids.iter().filter(|(_, ids)| ids.len() != 1);
-    let twice: Vec<_> = twice.collect();
-    assert!(twice.is_empty(), "{name}: {twice:?}");
-}
-
-/// Runs from a folder of snapshots until it ends well; returns how often it ran.
-fn run_through_crashes(
-    service: &Arc<dyn PubSub>,
-    topics: &Topics,
-    fails_at: &[usize],
-    quiet: Duration,
-) {
-    let folder = tempfile::tempdir().unwrap();
-    super::services::silence();
-    for fails_at in fails_at.iter().copied().chain([0]) {
-        let snapshots = Snapshots::open(folder.path()).unwrap();
-        let snapshots = snapshots.interval(Duration::from_millis(20));
-        let runner = DirectRunner::new().workers(2).snapshots(&snapshots);
-        let ended = runner.run(&pipeline(service, topics, 2, fails_at, quiet));
-        match fails_at {
-            0 => drop(ended.unwrap()),
-            _ => assert!(ended.unwrap_err().to_string().contains("boom")),
-        }
-    }
-}
-
-// #30973, #20053: duplicates.
-#[test]
-fn each_message_has_its_effect_once_through_crashes() {
-    for tested in all().into_iter().filter(|tested| tested.gives_back) {
-        let Tested { name, service, .. } = &tested;
-        let topics = Topics::create(&**service, &SubscriptionOptions::default());
-        publish(&**service, &topics.input, numbered(0..300));
-        // The publisher repeats itself.
-        publish(&**service, &topics.input, numbered(100..120));
-        run_through_crashes(service, &topics, &[50, 170, 1], QUIET);
-        let output = take(&**service, &sub(&topics.output));
-        check_effects(name, &output, 300);
-        let left = take(&**service, &sub(&topics.input));
-        assert_eq!(left.len(), 0, "{name}: everything is acknowledged");
-    }
-}
-
-#[test]
-fn each_message_has_its_effect_once_though_calls_fail() {
-    let server = PubSubServer::start();
-    let service: Arc<dyn PubSub> = Arc::new(server.client().lease(Duration::from_secs(10)));
-    let topics = Topics::create(&*service, &SubscriptionOptions::default().exactly_once());
-    publish(&*service, &topics.input, numbered(0..300));
-    server.always(Call::StreamingPull, Action::CutAfter(60, Code::Unavailable));
-    server.on(Call::Publish, [1, 4], Action::LoseAnswer);
-    server.on(Call::Publish, [2, 3, 6], Action::Fail(Code::Unavailable));
-    let lost = Action::FailAcks("PERMANENT_FAILURE_INVALID_ACK_ID");
-    server.on(Call::Acknowledge, [1, 3], lost);
-    server.on(Call::Acknowledge, [2], Action::Fail(Code::Unavailable));
-    // Longer than the lease: what was not acknowledged comes again, and is known.
-    run_through_crashes(&service, &topics, &[120], Duration::from_secs(14));
-    server.heal();
-    check_effects("scripted", &take(&*service, &sub(&topics.output)), 300);
-    let input = format!("projects/p/subscriptions/{}", sub(&topics.input));
-    let counters = server.local().counters(&input).unwrap();
-    assert_eq!(
-        (counters.outstanding, counters.undelivered),
-        (0, 0),
-        "{counters:?}"
-    );
-}
-
-#[test]
-fn what_comes_twice_in_a_stream_is_dropped_and_counted() {
-    let server = PubSubServer::start();
-    let service: Arc<dyn PubSub> = Arc::new(server.client());
-    let topics = Topics::create(&*service, &SubscriptionOptions::default());
-    server.always(Call::StreamingPull, Action::Twice);
-    publish(&*service, &topics.input, numbered(0..50));
-    let result = DirectRunner::new()
-        .workers(2)
-        .run(&pipeline(&service, &topics, 2, 0, QUIET))
-        .unwrap();
-    assert_eq!(result.metrics().get("Read", "duplicates"), 50);
-    server.heal();
-    assert_eq!(take(&*service, &sub(&topics.output)).len(), 50);
-}
 
 // #18939, #20306: id and timestamp attributes ignored in local runs. The same test on all services.
 #[test]
@@ -320,35 +122,6 @@ fn a_window_ends_though_nothing_comes_any_more() {
         stop.stop();
         running.join().unwrap().unwrap();
         assert_eq!(seen.as_deref(), Some("3"), "{name}");
-    }
-}
-
-#[test]
-fn a_run_that_fails_gives_back_what_it_had() {
-    super::services::silence();
-    for tested in all().into_iter().filter(|tested| tested.gives_back) {
-        let Tested { name, service, .. } = &tested;
-        let topics = Topics::create(&**service, &SubscriptionOptions::default());
-        publish(&**service, &topics.input, numbered(0..100));
-        let runner = DirectRunner::new().workers(2).max_bundle(10_000);
-        let ended = runner.run(&pipeline(service, &topics, 1, 5, QUIET));
-        assert!(ended.is_err(), "{name}");
-        // Long before the lease has passed.
-        let mut back = BTreeSet::new();
-        let begin = std::time::Instant::now();
-        while back.len() < 95 && begin.elapsed() < Duration::from_secs(20) {
-            back.extend(take(&**service, &sub(&topics.input)).iter().map(text));
-        }
-        let out: BTreeSet<String> = take(&**service, &sub(&topics.output))
-            .iter()
-            .map(text)
-            .collect();
-        let missing = (0..100).map(|n| n.to_string());
-        let missing: Vec<String> = missing
-            .filter(|n| !back.contains(n) && !out.contains(n))
-            .collect();
-        assert!(missing.is_empty(), "{name}: {missing:?}");
-        assert!(back.len() > 50, "{name}: {}", back.len());
     }
 }
 

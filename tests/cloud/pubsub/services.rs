@@ -65,7 +65,7 @@ pub fn all() -> Vec<Tested> {
     if let Some((_, front)) = &*FAKE {
         all.push(Tested {
             name: "pstest",
-            service: Arc::new(client(&front.address())),
+            service: Arc::new(client(&front.address()).lease(Duration::from_secs(10))),
             gives_back: true,
             _server: None,
         });

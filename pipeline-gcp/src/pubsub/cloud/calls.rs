@@ -12,8 +12,8 @@ use crate::pubsub::error::PubSubErrorKind;
 
 /// The pause after the first attempt; each further one is twice as long, up to [`LONGEST_PAUSE`], and all are cut
 /// short at random by up to a half.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a call may take, and how often it is tried.
 #[derive(Clone, Copy, Debug)]

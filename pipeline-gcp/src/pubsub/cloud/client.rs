@@ -5,13 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use google_cloud_gax::exponential_backoff::ExponentialBackoffBuilder;
 use google_cloud_gax::options::RequestOptionsBuilder as _;
 use google_cloud_gax::retry_policy::{NeverRetry, RetryPolicyExt as _};
 use google_cloud_pubsub::client::{BasePublisher, Subscriber, SubscriptionAdmin, TopicAdmin};
 use google_cloud_pubsub::model::Subscription;
 use google_cloud_pubsub::retry_policy::RetryableErrors;
 
-use super::calls::{Fault, Patience, call};
+use super::calls::{FIRST_PAUSE, Fault, LONGEST_PAUSE, Patience, call};
 use super::names::{Kind, full};
 use super::publish::Requests;
 use super::pulling::Pulling;
@@ -207,10 +208,18 @@ impl CloudPubSub {
         let retried = RetryableErrors
             .with_attempt_limit(attempts)
             .with_time_limit(deadline);
+        let pauses = ExponentialBackoffBuilder::new()
+            .with_initial_delay(FIRST_PAUSE)
+            .with_maximum_delay(LONGEST_PAUSE)
+            .clamp();
         Ok(Clients {
             topics: build!(TopicAdmin::builder().with_retry_policy(NeverRetry)),
             subscriptions: build!(SubscriptionAdmin::builder().with_retry_policy(NeverRetry)),
-            publisher: build!(BasePublisher::builder().with_retry_policy(retried)),
+            publisher: build!(
+                BasePublisher::builder()
+                    .with_retry_policy(retried)
+                    .with_backoff_policy(pauses)
+            ),
             subscriber: build!(
                 Subscriber::builder().with_grpc_subchannel_count(self.settings.streams.div_ceil(4))
             ),

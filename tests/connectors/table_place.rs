@@ -121,11 +121,7 @@ impl<'a, S: Sink> Life<'a, S> {
     /// Writes a batch; returns the places of the records that were refused, with the reasons.
     pub fn write(&mut self, worker: usize, records: &[S::Item]) -> Result<Vec<(usize, String)>> {
         let (writer, sequence) = &mut self.writers[worker];
-        let batch = WriteBatch {
-            records,
-            sequence: *sequence,
-            attempt: 0,
-        };
+        let batch = WriteBatch::new(records, *sequence);
         *sequence += 1;
         let rejected = self.place.run(writer.write(&batch))?;
         let reason = |r: Rejected| (r.index, format!("{:?}", r.failure));

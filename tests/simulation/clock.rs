@@ -104,20 +104,7 @@ impl Reader<i64, ()> for TwoReader {
             }
             return Ok(ReadStatus::More);
         }
-        let mut seen = self.two.seen.lock().unwrap();
-        if self.part == 0 && !waits && !seen.over {
-            // Until all that can happen has.
-            seen.waits += 1;
-            if seen.waits > 50 {
-                match &self.two.stop {
-                    Some(stop) => stop.stop(),
-                    None => seen.over = true,
-                }
-            }
-        }
-        let ends = seen.over;
-        drop(seen);
-        if ends {
+        if self.ends(waits) {
             return Ok(ReadStatus::Ended);
         }
         tokio::task::yield_now().await;
@@ -130,6 +117,23 @@ impl Reader<i64, ()> for TwoReader {
 
     fn position(&mut self) -> Result<Position, Error> {
         Position::of(&self.latest)
+    }
+}
+
+impl TwoReader {
+    /// Tells whether all that can happen has.
+    fn ends(&self, waits: bool) -> bool {
+        let mut seen = self.two.seen.lock().unwrap();
+        if self.part == 0 && !waits && !seen.over {
+            seen.waits += 1;
+            if seen.waits > 50 {
+                match &self.two.stop {
+                    Some(stop) => stop.stop(),
+                    None => seen.over = true,
+                }
+            }
+        }
+        seen.over
     }
 }
 

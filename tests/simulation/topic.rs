@@ -94,6 +94,22 @@ pub struct TopicReader {
     taken: Taken,
 }
 
+impl TopicReader {
+    /// Tells whether something may come yet; lets time go on while nothing does.
+    fn waits(&self, nothing: bool) -> bool {
+        let mut state = self.world.lock();
+        state.delivered |= !nothing;
+        let waits = state.lingers && state.queues.iter().any(|queue| !queue.is_empty());
+        if nothing && waits && std::mem::take(&mut state.delivered) {
+            // Not so far that the part that delivers would count as idle.
+            if let Some(clock) = &state.clock {
+                clock.advance(IDLE / 4);
+            }
+        }
+        waits
+    }
+}
+
 impl Reader<Event, Vec<u64>> for TopicReader {
     async fn read(&mut self, batch: &mut ReadBatch<Event, Vec<u64>>) -> Result<ReadStatus, Error> {
         self.world.tick()?;
@@ -127,16 +143,7 @@ impl Reader<Event, Vec<u64>> for TopicReader {
         if !nothing {
             batch.acknowledge_with(delivered);
         }
-        let mut state = self.world.lock();
-        state.delivered |= !nothing;
-        let waits = state.lingers && state.queues.iter().any(|queue| !queue.is_empty());
-        if nothing && waits && std::mem::take(&mut state.delivered) {
-            // Not so far that the part that delivers would count as idle.
-            if let Some(clock) = &state.clock {
-                clock.advance(IDLE / 4);
-            }
-        }
-        drop(state);
+        let waits = self.waits(nothing);
         if nothing && waits {
             tokio::task::yield_now().await;
         }

@@ -60,6 +60,7 @@ impl Row {
     }
 
     /// Estimates the bytes that the row takes in a request.
+    #[cfg(feature = "gcp")]
     pub(crate) fn size(&self) -> usize {
         self.values.iter().map(Value::size).sum()
     }

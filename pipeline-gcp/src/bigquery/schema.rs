@@ -3,14 +3,17 @@
 mod column;
 mod ddl;
 mod derive;
+#[cfg(feature = "gcp")]
 mod fit;
 mod json;
+#[cfg(feature = "gcp")]
 mod merge;
 mod partitioning;
 
 use serde::{Deserialize, Serialize};
 
 pub use column::{Column, ColumnType, Mode};
+#[cfg(feature = "gcp")]
 pub(crate) use json::{columns_of, fields};
 pub use partitioning::{Granularity, Partitioning};
 

@@ -86,6 +86,7 @@ impl Value {
     }
 
     /// Estimates the bytes that the value takes in a request.
+    #[cfg(feature = "gcp")]
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Null | Self::Bool(_) => 1,

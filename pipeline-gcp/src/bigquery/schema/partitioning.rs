@@ -85,6 +85,7 @@ impl Partitioning {
     }
 
     /// Says it in GoogleSQL.
+    #[cfg(feature = "gcp")]
     pub(crate) fn described(&self) -> String {
         let column = self.column.as_deref().unwrap_or("_PARTITIONTIME");
         format!("{} of `{column}`", self.granularity.name())

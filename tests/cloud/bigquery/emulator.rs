@@ -1,6 +1,7 @@
 //! The emulator, one process for all tests that run at the same time.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pipeline_gcp::bigquery::{CloudBigQuery, WriteMethod};
 use pipeline_gcp::cloud::{Cloud, Service};
@@ -12,9 +13,32 @@ use crate::servers::BigQueryEmulator;
 pub struct Emulator(BigQueryEmulator);
 
 static RUNNING: Mutex<Weak<Emulator>> = Mutex::new(Weak::new());
+static IN_USE: Mutex<()> = Mutex::new(());
 
-/// Starts the emulator, or takes the one that runs; it ends with the last test that uses it.
-pub fn shared() -> Option<Arc<Emulator>> {
+/// The emulator, for one test at a time: calls that meet in its database are refused now and then.
+pub struct Turn {
+    emulator: Arc<Emulator>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Turn {
+    type Target = Emulator;
+
+    fn deref(&self) -> &Emulator {
+        &self.emulator
+    }
+}
+
+/// Starts the emulator, or takes the one that runs when it is free; it ends with the last test that uses it.
+pub fn shared() -> Option<Turn> {
+    let emulator = running()?;
+    Some(Turn {
+        emulator,
+        _turn: IN_USE.lock().unwrap_or_else(PoisonError::into_inner),
+    })
+}
+
+fn running() -> Option<Arc<Emulator>> {
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(emulator) = running.upgrade() {
         return Some(emulator);

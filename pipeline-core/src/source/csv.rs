@@ -207,7 +207,7 @@ mod tests {
         let expected = [
             ("1,2", 9, false),
             ("\"x\r\ny \"\"z\"\"\",3", 16, false),
-            ("last,\"open\nend", 34, false),
+            ("last,\"open\nend", 31, false),
         ];
         let expected = expected.map(|(text, offset, cut)| (text.to_owned(), offset, cut));
         assert_eq!(records(text, 1000), expected);

@@ -23,11 +23,7 @@ fn write(place: &Place, table: &str, schema: TableSchema, records: &[Json]) {
     let sink = TableSink::<String>::append(service, table, schema, row);
     let mut writer = sink.open(0).expect("a writer");
     let records: Vec<String> = records.iter().map(Json::to_string).collect();
-    let batch = WriteBatch {
-        records: &records,
-        sequence: 0,
-        attempt: 0,
-    };
+    let batch = WriteBatch::new(&records, 0);
     let refused = place.run(writer.write(&batch)).expect("written");
     assert!(refused.is_empty(), "{refused:?}");
 }

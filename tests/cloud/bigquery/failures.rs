@@ -49,11 +49,7 @@ impl Site {
         let place = &self.place;
         let mut writer = sink.open(0).expect("a writer");
         let records = some(numbers);
-        let batch = WriteBatch {
-            records: &records,
-            sequence: 0,
-            attempt: 0,
-        };
+        let batch = WriteBatch::new(&records, 0);
         let written = place.run(writer.write(&batch)).map(|rejected| {
             let reason = |r: Rejected| (r.index, format!("{:?}", r.failure));
             rejected.into_iter().map(reason).collect()
@@ -231,11 +227,7 @@ fn pending_rows_are_visible_together_or_not_at_all() {
     for numbers in [[1, 2], [3, 4]] {
         let mut writer = sink.open(0).expect("a writer");
         let records = some(&numbers);
-        let batch = WriteBatch {
-            records: &records,
-            sequence: 0,
-            attempt: 0,
-        };
+        let batch = WriteBatch::new(&records, 0);
         assert!(
             site.place
                 .run(writer.write(&batch))

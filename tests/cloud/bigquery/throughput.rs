@@ -45,11 +45,7 @@ fn sink(place: &Place, records: &[Record]) {
     let sink = TableSink::append(service, "t", schema(), row);
     let mut writer = sink.open(0).expect("a writer");
     for (sequence, records) in records.chunks(BATCH).enumerate() {
-        let batch = WriteBatch {
-            records,
-            sequence: sequence as u64,
-            attempt: 0,
-        };
+        let batch = WriteBatch::new(records, sequence as u64);
         assert!(place.run(writer.write(&batch)).expect("written").is_empty());
     }
     place.run(writer.close()).expect("closed");

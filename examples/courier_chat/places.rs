@@ -86,9 +86,12 @@ pub fn try_outputs(options: &Options) -> Result<(), Message> {
         if path.parent() == Some(&options.warehouse) && !options.warehouse.exists() {
             continue;
         }
-        let tried = AtomicFile::create(&path, Compression::Auto).map(drop);
-        let tidied = tried.and_then(|()| AtomicFile::remove_left_behind(&path));
-        tidied.map_err(|error| format!("{flag}: {error}"))?;
+        let mut tried = AtomicFile::create(&path, Compression::Auto).map(drop);
+        if flag == "--output" {
+            // Beside dead letters may be what the last snapshot goes on with: their sink knows.
+            tried = tried.and_then(|()| AtomicFile::remove_left_behind(&path).map(drop));
+        }
+        tried.map_err(|error| format!("{flag}: {error}"))?;
     }
     Ok(())
 }

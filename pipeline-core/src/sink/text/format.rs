@@ -10,7 +10,7 @@ use crate::dead_letter::{BadRecord, Failure, write_ndjson};
 /// use pipeline_core::sink::format::{Csv, Format};
 ///
 /// let mut csv = Csv::default();
-/// let mut out = csv.header(&("Izmir", 3))?;
+/// let mut out = csv.header(&("Izmir".to_string(), 3))?;
 /// csv.encode(&("Izmir".to_string(), 3), &mut out)?;
 /// assert_eq!(out, b"Izmir,3\n");
 /// # Ok::<(), pipeline_core::Failure>(())

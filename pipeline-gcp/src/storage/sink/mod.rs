@@ -62,7 +62,7 @@ type Destination<T> = Arc<dyn Fn(&T, Stamp) -> Result<String, Failure> + Send + 
 /// let folder = std::env::temp_dir().join(format!("file-sink-{}", std::process::id()));
 /// let place = Storages::local().open(&folder.display().to_string())?;
 /// let pipeline = Pipeline::build(|p| {
-///     let at = |second| Timestamp::from_millis(1_706_781_600_000 + second * 1_000);
+///     let at = |second: i64| Timestamp::from_millis(1_706_781_600_000 + second * 1_000);
 ///     p.create_timestamped("Events", vec![("login".to_string(), at(1)), ("logout".to_string(), at(61))])
 ///         .window_into("Minutes", FixedWindows::of(Duration::from_secs(60)))
 ///         .write_files(

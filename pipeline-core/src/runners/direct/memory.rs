@@ -30,6 +30,16 @@ const KEEPERS: [Kind; 4] = [
 /// How often the guard looks.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How often it looks when the process has more than [`NEAR`]: within 200 ms a job can take tens of MiB.
+const LOOK_CLOSELY: Duration = Duration::from_millis(20);
+
+/// The part of the memory, in percent, from which on the guard looks closely.
+const NEAR: u64 = 75;
+
+/// What the machine has left, in percent, is too little, if this process has more than half of all: others take the
+/// rest, and it is the largest that is killed.
+const LEAST_LEFT: u64 = 3;
+
 /// The part of the memory, in percent, that the process may take before the job is ended.
 const MOST: u64 = 92;
 
@@ -95,14 +105,19 @@ impl Guard {
         let run = Arc::downgrade(run);
         let thread = std::thread::Builder::new().name("pipeline-memory".to_owned());
         let spawned = thread.spawn(move || {
-            while dropped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            let mut pause = LOOK;
+            while dropped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let (Some(run), Some(resident)) = (run.upgrade(), resident()) else {
                     return;
                 };
-                if resident > most / 100 * MOST {
+                if resident > most / 100 * MOST || resident > most / 2 && is_full() {
                     run.give_up(too_much(&run, resident, most));
                     return;
                 }
+                pause = match resident > most / 100 * NEAR {
+                    true => LOOK_CLOSELY,
+                    false => LOOK,
+                };
             }
         });
         let thread = spawned.map_err(|error| Error::io("starting a thread", error))?;
@@ -139,6 +154,16 @@ fn too_much(run: &Run, resident: u64, most: u64) -> Error {
 /// Returns the bytes of memory that this process has.
 fn resident() -> Option<u64> {
     kib(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+/// Tells whether the machine has next to no memory left, whoever has it.
+fn is_full() -> bool {
+    let Ok(text) = fs::read_to_string("/proc/meminfo") else {
+        return false;
+    };
+    let (total, available) = (kib(&text, "MemTotal:"), kib(&text, "MemAvailable:"));
+    let left = total.zip(available);
+    left.is_some_and(|(total, available)| available < total / 100 * LEAST_LEFT)
 }
 
 /// Returns the bytes of memory that this process can have: the machine's, or less where its control

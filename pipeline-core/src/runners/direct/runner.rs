@@ -172,7 +172,8 @@ impl DirectRunner {
     /// timer comes for it: a bag that is larger does not.
     ///
     /// Default: no limit. A job is then ended, with an error, when the process has taken 92 % of
-    /// the machine's or the control group's memory, where the system tells (Linux).
+    /// the machine's or the control group's memory, or has more than half of it while the machine
+    /// has less than 3 % left, where the system tells (Linux).
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self

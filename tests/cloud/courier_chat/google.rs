@@ -90,12 +90,11 @@ impl Google {
         })
     }
 
-    /// Asks the dataset, not through the proxy.
+    /// Asks the emulator, not through the proxy; tables are named with their dataset.
     pub fn query(&self, sql: &str) -> Vec<Vec<String>> {
         let body = serde_json::json!({
             "query": sql,
             "useLegacySql": false,
-            "defaultDataset": {"projectId": PROJECT, "datasetId": "chat"},
         });
         let answer = self.post("queries", &body);
         let rows = answer["rows"].as_array().cloned().unwrap_or_default();

@@ -35,7 +35,7 @@ fn finished(running: Running) -> Ended {
 fn assert_whole(google: &Google, place: &Place, ended: &Ended) {
     assert_eq!(place.csv(), EXPECTED);
     for (table, rows) in [("conversations", "1401"), ("orders", "400")] {
-        let sql = format!("SELECT COUNT(*), COUNT(DISTINCT message_id) FROM {table}");
+        let sql = format!("SELECT COUNT(*), COUNT(DISTINCT message_id) FROM chat.{table}");
         assert_eq!(google.query(&sql), [[rows, rows]], "{table}");
     }
     ended.assert_agrees(400);
@@ -63,7 +63,7 @@ fn a_subscription_and_a_dataset_give_the_expected_table() {
 #[test]
 fn a_share_of_calls_that_fail_changes_nothing() {
     let place = Place::new();
-    let Some(google) = Google::start(&place, 5, 20_261_121) else {
+    let Some(google) = Google::start(&place, 20, 20_261_121) else {
         return;
     };
     finished(Running::of(&mut google.publisher(&place, &[])));

@@ -9,7 +9,7 @@
 //! gives the message back when it is dropped. The handlers are kept here by ack id until the message is acknowledged
 //! or given back, so nobody else need extend a lease ([`PubSub::extends_leases`]).
 //!
-//! | subscription | [`acknowledge_each`](PubSub::acknowledge_each) | what fails |
+//! | subscription | [`acknowledge_each`](crate::pubsub::PubSub::acknowledge_each) | what fails |
 //! |---|---|---|
 //! | at least once | hands it to the client, which sends it within 100 ms | the client does not say: the message comes again |
 //! | exactly once | waits until the service has confirmed it; the client tries again what may pass | is returned, with the reason: the message comes again |
@@ -24,6 +24,10 @@
 //! the client opens again, for ever and without a word; so a subscription from which nothing comes is asked for by
 //! another call: when that fails, pulls fail. What is not noticed is a service that answers that call, and not the
 //! stream.
+//!
+//! [`PubSub`]: crate::pubsub::PubSub
+//! [`PubSub::extends_leases`]: crate::pubsub::PubSub::extends_leases
+//! [`Cloud::endpoint`]: crate::cloud::Cloud::endpoint
 
 mod calls;
 mod client;
